@@ -48,13 +48,15 @@ const loseReply = (response: ServerResponse): void => {
 
 /**
  * An HTTP server on loopback with switchable faults and `GET /_lifeboat/health`. `onFault` shapes a status fault in
- * the service's own error format; `stats` answers `GET /_lifeboat/stats`.
+ * the service's own error format; `stats` answers `GET /_lifeboat/stats`; `control` answers the service's own controls,
+ * by path without the query, and resolves false for one that it does not know.
  */
 export const listen = async (options: {
   port?: number
   handle: Handler
   onFault: (response: ServerResponse, status: number) => void
   stats?: () => unknown
+  control?: (path: string, request: IncomingMessage, response: ServerResponse) => Promise<boolean>
 }): Promise<Listening> => {
   const faults: Fault[] = []
   const control = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -65,6 +67,8 @@ export const listen = async (options: {
         faults.splice(0, faults.length, ...(JSON.parse(String(await readBody(request))) as Fault[]))
       return sendJson(response, 200, faults)
     }
+    const path = new URL(request.url ?? '/', 'http://localhost').pathname
+    if (await options.control?.(path, request, response)) return
     return sendJson(response, 404, { error: 'no such control' })
   }
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {

@@ -61,4 +61,9 @@ export class UnsafePathError extends LifeboatError {
   override readonly name = 'UnsafePathError'
 }
 
+/** The place that a restore writes to is full, read-only or not allowed. */
+export class TargetDiskError extends LifeboatError {
+  override readonly name = 'TargetDiskError'
+}
+
 export const isRetryable = (error: unknown): boolean => error instanceof LifeboatError && error.retryable

@@ -8,7 +8,7 @@ export type Random = { next(): number; hex(bytes: number): string }
 // ---------------------------------------------------------------- source: S3
 
 /** `versionId` is absent where the bucket has no version ids (or the id is `null`). */
-export type ObjectRef = { bucket: string; key: string; versionId?: string }
+export type ObjectRef = { bucket: string; key: string; versionId?: string | undefined }
 
 export type ChecksumAlgorithm = 'CRC64NVME' | 'CRC32' | 'CRC32C' | 'SHA256' | 'SHA1' | 'MD5'
 /** `value` is base64 of the big-endian digest; COMPOSITE is the digest of the concatenated part digests. */
@@ -52,7 +52,7 @@ export interface ObjectSource {
   ): AsyncIterable<Uint8Array>
   /** Every part of a multipart object in order, with sizes, from GetObjectAttributes or HeadObject by part. */
   parts(object: ObjectRef & { etag: string; partsCount: number }): AsyncIterable<SourcePart>
-  /** Every version and delete marker under `prefix`, all pages, newest first within a key. */
+  /** Every version and delete marker under `prefix`, all pages, in no promised order. */
   versions(bucket: string, prefix: string): AsyncIterable<SourceVersionEntry>
 }
 

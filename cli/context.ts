@@ -1,0 +1,108 @@
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { createGcsBlobStore } from '../shared/clouds/gcp/blob-store.ts'
+import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
+import { type Config, parseConfig } from '../shared/config.ts'
+import { InvalidInputError, NotFoundError } from '../shared/errors.ts'
+import type { BlobStore } from '../shared/ports.ts'
+
+export type GlobalOptions = {
+  config?: string
+  stage: string
+  replica?: string
+  json?: boolean
+  quiet?: boolean
+  debug?: boolean
+}
+
+export type Output = NodeJS.WritableStream & { isTTY?: boolean }
+
+/** What a command may touch. Tests give their own streams, environment, clock and replica. */
+export type CliContext = {
+  stdout: Output
+  stderr: Output
+  /** Working folder of relative paths. */
+  cwd: string
+  env: Readonly<Record<string, string | undefined>>
+  now(): number
+  /** Aborts on an interrupt. */
+  signal: AbortSignal
+  /** The replica as its restorer sees it; `url` is `gs://bucket/prefix`. */
+  openReplica(options: GlobalOptions): Promise<{ store: BlobStore; url: string }>
+}
+
+export const configFileDefault = 'lifeboat.yml'
+
+export const configFile = (context: Pick<CliContext, 'cwd'>, options: GlobalOptions): string =>
+  resolve(context.cwd, options.config ?? configFileDefault)
+
+/** Reads and checks the configuration. Throws InvalidInputError with every problem, or saying that there is no file. */
+export const loadConfig = async (context: Pick<CliContext, 'cwd'>, options: GlobalOptions): Promise<Config> => {
+  const file = configFile(context, options)
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    throw new InvalidInputError(
+      `cannot read ${file}: ${cause instanceof Error ? cause.message : String(cause)}; "lifeboat config init" writes one`,
+      { cause },
+    )
+  }
+  return parseConfig(text, { stage: options.stage, file })
+}
+
+type Replica = { project: string; bucket: string; prefix: string }
+
+const parseReplicaUrl = (url: string): Replica => {
+  const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:\/(.*))?$/.exec(url)
+  if (!match?.[1])
+    throw new InvalidInputError(`--replica: found "${url}", expected gs://bucket or gs://bucket/prefix`)
+  const prefix = (match[2] ?? '').replace(/\/+$/, '')
+  return { project: 'lifeboat', bucket: match[1], prefix: prefix === '' ? '' : `${prefix}/` }
+}
+
+const findReplica = async (context: Pick<CliContext, 'cwd'>, options: GlobalOptions): Promise<Replica> => {
+  if (options.replica !== undefined) return parseReplicaUrl(options.replica)
+  try {
+    return (await loadConfig(context, options)).replica
+  } catch (error) {
+    const named = options.config !== undefined || !(error instanceof InvalidInputError) || !error.cause
+    if (named) throw error
+    throw new InvalidInputError(
+      `which replica? give --replica gs://bucket/prefix, or a configuration by --config (there is no ${configFileDefault} here)`,
+      { cause: error },
+    )
+  }
+}
+
+/** A bucket that is not there is a wrong address, not an empty replica. */
+const withMissingBucket = (store: BlobStore, url: string): BlobStore => ({
+  ...store,
+  list: async function* (prefix) {
+    try {
+      yield* store.list(prefix)
+    } catch (error) {
+      if (error instanceof NotFoundError)
+        throw new NotFoundError(`there is no replica at ${url}: ${error.message}`, { cause: error })
+      throw error
+    }
+  },
+})
+
+/**
+ * Opens the replica named by --replica or the configuration. Credentials are Google's own (gcloud, a service account or
+ * workload identity); GCS_ENDPOINT and GCS_TOKEN name an emulator and its principal.
+ */
+export const openGcsReplica = async (
+  context: Pick<CliContext, 'cwd' | 'env'>,
+  options: GlobalOptions,
+): Promise<{ store: BlobStore; url: string }> => {
+  const { project, bucket, prefix } = await findReplica(context, options)
+  const endpoint = context.env['GCS_ENDPOINT']
+  const storage = createStorage({
+    projectId: project,
+    ...(endpoint ? { endpoint, token: context.env['GCS_TOKEN'] ?? 'lifeboat-restorer' } : {}),
+  })
+  const url = `gs://${bucket}/${prefix}`
+  return { store: withMissingBucket(createGcsBlobStore({ storage, bucket, prefix }), url), url }
+}

@@ -1,0 +1,28 @@
+import { type CliContext, openGcsReplica } from './context.ts'
+import { exitCodes, InterruptedError } from './exit-codes.ts'
+import { run } from './program.ts'
+
+/** Runs the command of this process. A first interrupt ends it in order, a second one at once. */
+export const main = async (): Promise<void> => {
+  const interrupt = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      if (interrupt.signal.aborted) process.exit(exitCodes.interrupted)
+      interrupt.abort(new InterruptedError('interrupted'))
+    })
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // The reader of a pipe (head, less) has gone.
+    if (error.code === 'EPIPE') process.exit(exitCodes.fine)
+    throw error
+  })
+  const context: CliContext = {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    cwd: process.cwd(),
+    env: process.env,
+    now: Date.now,
+    signal: interrupt.signal,
+    openReplica: (options) => openGcsReplica(context, options),
+  }
+  process.exitCode = await run(process.argv.slice(2), context)
+}

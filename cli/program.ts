@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, Option } from 'commander'
+import { LifeboatError } from '../shared/errors.ts'
+import * as completion from './commands/completion.ts'
+import * as config from './commands/config.ts'
+import * as ls from './commands/ls.ts'
+import * as restore from './commands/restore.ts'
+import type { CliContext, GlobalOptions } from './context.ts'
+import { exitCodeOf, exitCodes, exitCodesHelp, InterruptedError } from './exit-codes.ts'
+import { renderJson } from './output.ts'
+
+const examples = `Examples:
+  lifeboat config init --account 123456789012 --bucket my-models
+  lifeboat ls --replica gs://my-replica
+  lifeboat restore llama --replica gs://my-replica --to ./llama
+  lifeboat restore llama@2026-05-01 --to ./llama
+  lifeboat restore s3://my-models/configs/app.json --to ./configs
+
+Results are on stdout, progress is on stderr. With --json stdout is one JSON object with "schema": 1.
+Reading a replica needs Google credentials alone (gcloud auth application-default login, or a service account).`
+
+const version = (): string => {
+  const json: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  return typeof json === 'object' && json !== null && 'version' in json ? String(json.version) : 'unknown'
+}
+
+/** The whole command; every file of `commands/` adds its own. */
+export const createProgram = (context: CliContext): Command => {
+  const program = new Command('lifeboat')
+  program
+    .description('A verified, restorable copy of model weights and feature rows in a second cloud.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help of a command')
+    .addOption(new Option('--config <file>', 'configuration file (default: lifeboat.yml here)').env('LIFEBOAT_CONFIG'))
+    .addOption(new Option('--stage <name>', 'stage of the configuration').env('LIFEBOAT_STAGE').default('dev'))
+    .option('--replica <url>', 'gs://bucket[/prefix]: use this replica and no configuration')
+    .option('--json', 'print one JSON object on stdout')
+    .option('--quiet', 'no progress on stderr')
+    .option('--debug', 'print where an error came from')
+    .configureHelp({ showGlobalOptions: true })
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.stdout.write(text),
+      writeErr: (text) => void context.stderr.write(text),
+      outputError: (text, write) => write(`lifeboat: ${text.replace(/^error: /, '')}`),
+    })
+    .addHelpText('after', `\n${examples}`)
+    .addHelpText('afterAll', `\n${exitCodesHelp}`)
+  for (const command of [ls, restore, config, completion]) command.register(program, context)
+  return program
+}
+
+/** A failed credential look-up of Google's library has no status to translate. */
+const credentialsMissing = (error: unknown): boolean =>
+  error instanceof Error && /could not load the default credentials/i.test(error.message)
+
+const messageOf = (error: unknown): string => {
+  if (credentialsMissing(error))
+    return 'no Google credentials: run "gcloud auth application-default login", or set GOOGLE_APPLICATION_CREDENTIALS'
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof LifeboatError) return message
+  return `unexpected: ${message.split('\n')[0] ?? ''} (run again with --debug to see where)`
+}
+
+const report = (context: CliContext, options: GlobalOptions, error: unknown): number => {
+  const code = credentialsMissing(error) ? exitCodes.unreachable : exitCodeOf(error)
+  const message = messageOf(error)
+  context.stderr.write(`lifeboat: ${message}\n`)
+  if (options.debug && error instanceof Error) context.stderr.write(`${error.stack ?? ''}\n`)
+  if (options.json) {
+    const name = error instanceof Error ? error.name : 'Error'
+    context.stdout.write(renderJson({ error: { name, message, exitCode: code } }))
+  }
+  return code
+}
+
+/** Runs one command line (without `node` and the script) and answers its exit code; prints every error as one message. */
+export const run = async (args: readonly string[], context: CliContext): Promise<number> => {
+  const program = createProgram(context)
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return exitCodes.fine
+  } catch (error) {
+    if (error instanceof CommanderError) return exitCodeOf(error)
+    const interrupted = context.signal.aborted && !(error instanceof InterruptedError)
+    return report(context, program.opts<GlobalOptions>(), interrupted ? context.signal.reason : error)
+  }
+}

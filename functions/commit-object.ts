@@ -1,0 +1,45 @@
+import type { Context, DynamoDBBatchResponse, DynamoDBRecord, DynamoDBStreamEvent } from 'aws-lambda'
+import { collapseCounter } from '../shared/clouds/aws/segment-ledger.ts'
+import { isRetryable } from '../shared/errors.ts'
+import { commitObject } from '../shared/weights/commit.ts'
+import { sweep } from '../shared/weights/sweep.ts'
+import { wireWeights } from '../shared/wiring.ts'
+
+const { deps, env, dynamodb, flush } = wireWeights()
+
+const commitRecord = async (record: DynamoDBRecord, context: Context): Promise<void> => {
+  const traceId = record.dynamodb?.NewImage?.['traceId']?.S
+  const [counter, planId, shard] = (record.dynamodb?.Keys?.['sk']?.S ?? '').split('#')
+  if (traceId === undefined) return
+  if (counter === 'left' && planId !== undefined)
+    return collapseCounter(dynamodb, env.ledgerTable, traceId, planId, Number(shard))
+  const outcome = await commitObject(deps, traceId, { remainingMs: () => context.getRemainingTimeInMillis() })
+  deps.telemetry.log('info', `commit ${outcome}`, { stage: 'commit', traceId })
+}
+
+/** Ledger stream: every unit of an object is done. Schedule: what no trigger announced. */
+export const handler = async (
+  event: DynamoDBStreamEvent | { lifeboat: 'sweep' },
+  context: Context,
+): Promise<DynamoDBBatchResponse | void> => {
+  try {
+    if (!('Records' in event)) {
+      const swept = await sweep(deps, { remainingMs: () => context.getRemainingTimeInMillis() })
+      return deps.telemetry.log('info', 'swept', { stage: 'sweep', ...swept })
+    }
+    const failed: string[] = []
+    for (const record of event.Records) {
+      try {
+        await commitRecord(record, context)
+      } catch (error) {
+        deps.telemetry.count('CommitsFailed', 1)
+        deps.telemetry.log('error', 'commit failed', { stage: 'commit', error, retryable: isRetryable(error) })
+        // What a retry cannot cure must not hold up the shard: the object stays pending and the sweep looks at it again.
+        if (isRetryable(error)) failed.push(record.dynamodb?.SequenceNumber ?? '')
+      }
+    }
+    return { batchItemFailures: failed.slice(0, 1).map((itemIdentifier) => ({ itemIdentifier })) }
+  } finally {
+    flush()
+  }
+}

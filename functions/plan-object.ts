@@ -1,0 +1,21 @@
+import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda'
+import { handleSqsBatch } from '../shared/clouds/aws/sqs-batch.ts'
+import { receiveMessage } from '../shared/weights/receive.ts'
+import { wireWeights } from '../shared/wiring.ts'
+
+const { deps, env, sqs, flush } = wireWeights()
+
+/** Objects queue: an object of a source bucket was created or deleted. */
+export const handler = async (event: SQSEvent, _context: Context): Promise<SQSBatchResponse> => {
+  try {
+    return await handleSqsBatch(event, {
+      sqs,
+      queueUrl: env.objectsQueueUrl,
+      random: deps.random,
+      telemetry: deps.telemetry,
+      handle: (record) => receiveMessage(deps, record.body),
+    })
+  } finally {
+    flush()
+  }
+}

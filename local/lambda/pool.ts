@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto'
+import { type Instance, type Outcome, startInstance } from './instance.ts'
+import type { FunctionSpec, Stack } from './stack.ts'
+
+export type PoolStats = {
+  invocations: number
+  errors: number
+  timeouts: number
+  /** Running and waiting for an instance. */
+  inFlight: number
+  instances: number
+  rssMaxBytes: number
+}
+export type Pool = {
+  spec: FunctionSpec
+  /** Waits for a free instance; a failed invocation is an outcome, not an exception. */
+  invoke(payload: unknown): Promise<Outcome>
+  stats(): PoolStats
+  pids(): number[]
+  /** SIGKILLs every instance; the next invocation starts a new one. */
+  kill(): Promise<void>
+}
+
+/** The instances of one function: started when needed, used again, ended after `idleMs` without work. */
+export const createPool = (options: {
+  stack: Stack
+  spec: FunctionSpec
+  folder: string
+  instancesMax: number
+  idleMs: number
+  onLine: (line: string) => void
+}): Pool => {
+  const { spec, instancesMax, idleMs } = options
+  const all = new Set<Instance>()
+  const idle: Instance[] = []
+  const reapers = new Map<Instance, NodeJS.Timeout>()
+  const waiting: (() => void)[] = []
+  let busy = 0
+  let rssMaxBytes = 0
+  const counts = { invocations: 0, errors: 0, timeouts: 0 }
+
+  const remember = (instance: Instance): void => {
+    rssMaxBytes = Math.max(rssMaxBytes, instance.rssMaxBytes())
+  }
+  const forget = async (instance: Instance): Promise<void> => {
+    await instance.exited
+    remember(instance)
+    all.delete(instance)
+    clearTimeout(reapers.get(instance))
+    reapers.delete(instance)
+    const index = idle.indexOf(instance)
+    if (index >= 0) idle.splice(index, 1)
+  }
+  const start = (): Instance => {
+    const instance = startInstance(options)
+    all.add(instance)
+    void forget(instance)
+    return instance
+  }
+  const take = async (): Promise<Instance> => {
+    if (busy < instancesMax) busy += 1
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+    for (let instance = idle.pop(); instance; instance = idle.pop()) {
+      clearTimeout(reapers.get(instance))
+      if (instance.alive()) return instance
+    }
+    return start()
+  }
+  const giveBack = (instance: Instance): void => {
+    remember(instance)
+    if (instance.alive()) {
+      idle.push(instance)
+      reapers.set(instance, setTimeout(instance.kill, idleMs).unref())
+    }
+    // The place goes to whoever waits longest; without anyone it is free.
+    const next = waiting.shift()
+    if (next) next()
+    else busy -= 1
+  }
+  return {
+    spec,
+    invoke: async (payload) => {
+      counts.invocations += 1
+      const instance = await take()
+      try {
+        const outcome = await instance.invoke({
+          requestId: randomUUID(),
+          arn: spec.arn,
+          payload: JSON.stringify(payload ?? null),
+        })
+        if (!outcome.ok) counts.errors += 1
+        if (!outcome.ok && outcome.timedOut) counts.timeouts += 1
+        return outcome
+      } finally {
+        giveBack(instance)
+      }
+    },
+    stats: () => ({ ...counts, inFlight: busy + waiting.length, instances: all.size, rssMaxBytes }),
+    pids: () => [...all].map((instance) => instance.pid),
+    kill: async () => {
+      const killed = [...all]
+      for (const instance of killed) instance.kill()
+      await Promise.all(killed.map((instance) => instance.exited))
+    },
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * fauxqs 2.4.1 with what it gets wrong put right, its version pinned since this reaches into its modules:
+ * - `startFauxqs` listens on every interface; here there is no listener of its own.
+ * - With persistence, ChangeMessageVisibility to 0 breaks a NOT NULL constraint and the message is out of reach.
+ * - The move to a dead-letter queue is a delete and an insert of their own: a kill between them loses the message.
+ * - A long poll whose client is gone still takes messages, which then are invisible to everyone else.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { DatabaseSync } from 'node:sqlite'
+import { buildApp, type BuildAppOptions } from 'fauxqs'
+
+type Dequeue = (this: Queue, ...options: unknown[]) => unknown[]
+type Queue = { name: string; url: string; persistence?: Persistence; dequeue: Dequeue }
+type Persistence = {
+  db: DatabaseSync
+  loadSqsAndSns(queues: QueueStore, topics: unknown): void
+  updateMessageReady(messageId: string): void
+  transaction(work: () => void): void
+  close(): void
+}
+type QueueStore = { host: string; persistence?: Persistence; queues: Map<string, Queue>; allQueues(): Iterable<Queue> }
+type Stores = NonNullable<BuildAppOptions['stores']>
+type Modules = {
+  SqsStore: new () => QueueStore
+  SqsQueue: { prototype: { dequeue: Dequeue } }
+  SnsStore: new () => Stores['snsStore']
+  S3Store: new () => Stores['s3Store']
+  PersistenceManager: new (dir: string) => Persistence
+}
+
+const load = async (): Promise<Modules> => {
+  const entry = import.meta.resolve('fauxqs')
+  const files = ['./sqs/sqsStore.js', './sns/snsStore.js', './s3/s3Store.js', './persistence.js']
+  const modules = await Promise.all(files.map((file) => import(new URL(file, entry).href) as Promise<object>))
+  return Object.assign({}, ...modules) as Modules
+}
+
+/** The response that the request now being handled will be answered by. */
+const answering = new AsyncLocalStorage<ServerResponse>()
+
+const repairPersistence = (persistence: Persistence): void => {
+  // A kill of the process loses nothing that was written; only a crash of the machine would.
+  persistence.db.exec('PRAGMA synchronous = OFF')
+  const makeReady = persistence.db.prepare(
+    'UPDATE sqs_messages SET receipt_handle = NULL, visibility_deadline = NULL WHERE message_id = ?',
+  )
+  persistence.updateMessageReady = (messageId) => void makeReady.run(messageId)
+}
+
+const repaired = new WeakSet<object>()
+
+const repairQueues = ({ prototype }: Modules['SqsQueue']): void => {
+  if (repaired.has(prototype)) return
+  repaired.add(prototype)
+  const { dequeue } = prototype
+  prototype.dequeue = function (...options) {
+    if (answering.getStore()?.destroyed) return []
+    if (!this.persistence) return dequeue.apply(this, options)
+    let messages: unknown[] = []
+    this.persistence.transaction(() => {
+      messages = dequeue.apply(this, options)
+    })
+    return messages
+  }
+}
+
+export type Fauxqs = {
+  handle(request: IncomingMessage, response: ServerResponse): void
+  queueNames(): string[]
+  /** Gives the queues that were there before the URLs of where they are served now. */
+  servedAt(url: string): void
+  close(): Promise<void>
+}
+
+/** Queues persisted in `dir`; what was in flight there is in flight again until its visibility timeout. */
+export const openFauxqs = async (dir: string): Promise<Fauxqs> => {
+  const { SqsStore, SqsQueue, SnsStore, S3Store, PersistenceManager } = await load()
+  const persistence = new PersistenceManager(dir)
+  repairPersistence(persistence)
+  repairQueues(SqsQueue)
+  const queues = new SqsStore()
+  const snsStore = new SnsStore()
+  // Without a host of its own, a queue's URL has the host and port that the caller used.
+  queues.host = ''
+  // Persistence is set after the load, which would else write everything that it reads.
+  persistence.loadSqsAndSns(queues, snsStore)
+  queues.persistence = persistence
+  for (const queue of queues.allQueues()) queue.persistence = persistence
+  const stores = { sqsStore: queues as unknown as Stores['sqsStore'], snsStore, s3Store: new S3Store() }
+  const app = buildApp({ logger: false, stores })
+  await app.ready()
+  return {
+    handle: (request, response) => answering.run(response, () => app.routing(request, response)),
+    queueNames: () => Array.from(queues.allQueues(), (queue) => queue.name),
+    servedAt: (url) => {
+      const moved = [...queues.allQueues()].map((queue): [string, Queue] => {
+        queue.url = url + new URL(queue.url).pathname
+        return [queue.url, queue]
+      })
+      queues.queues.clear()
+      for (const [queueUrl, queue] of moved) queues.queues.set(queueUrl, queue)
+    },
+    close: async () => {
+      await app.close()
+      persistence.close()
+    },
+  }
+}

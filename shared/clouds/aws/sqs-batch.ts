@@ -1,0 +1,52 @@
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda'
+import { isRetryable } from '../../errors.ts'
+import type { Random, Telemetry } from '../../ports.ts'
+import { retryIn } from './sqs-queue.ts'
+
+const retryFirstSeconds = 5
+const retryMaxSeconds = 900
+
+/** 5 s, 10 s, 20 s ... with jitter of half to all of it, by how often the message was received. */
+export const backoffSeconds = (receiveCount: number, random: Random): number =>
+  Math.min(retryMaxSeconds, retryFirstSeconds * 2 ** Math.max(0, receiveCount - 1)) * (0.5 + random.next() / 2)
+
+/**
+ * Handles every record of a batch on its own and answers which failed. A failure that a retry may cure is made visible
+ * again soon; any other waits out the queue's timeout and ends in the dead-letter queue, where the alarm sees it.
+ */
+export const handleSqsBatch = async (
+  event: SQSEvent,
+  options: {
+    sqs: SQSClient
+    queueUrl: string
+    random: Random
+    telemetry: Telemetry
+    handle: (record: SQSRecord) => Promise<void>
+  },
+): Promise<SQSBatchResponse> => {
+  const handleOne = async (record: SQSRecord): Promise<string | undefined> => {
+    try {
+      await options.handle(record)
+      return undefined
+    } catch (error) {
+      const receiveCount = Number(record.attributes.ApproximateReceiveCount)
+      options.telemetry.count('MessagesFailed', 1)
+      options.telemetry.log('error', 'message failed', {
+        messageId: record.messageId,
+        receiveCount,
+        error,
+        retryable: isRetryable(error),
+      })
+      if (isRetryable(error)) {
+        const seconds = backoffSeconds(receiveCount, options.random)
+        await retryIn(options.sqs, options.queueUrl, record.receiptHandle, seconds).catch((cause: unknown) =>
+          options.telemetry.log('warn', 'the message keeps its whole visibility timeout', { error: cause }),
+        )
+      }
+      return record.messageId
+    }
+  }
+  const failed = await Promise.all(event.Records.map(handleOne))
+  return { batchItemFailures: failed.flatMap((id) => (id === undefined ? [] : [{ itemIdentifier: id }])) }
+}

@@ -1,0 +1,47 @@
+import { IdempotencyStrategy, Storage, type StorageOptions } from '@google-cloud/storage'
+import { OAuth2Client } from 'google-auth-library'
+import { InvalidInputError } from '../../errors.ts'
+import { isPassing } from './errors.ts'
+
+/** One attempt of one request; a body is some tens of MiB at most. */
+export const REQUEST_TIMEOUT_MS = 60_000
+
+type AuthClient = NonNullable<StorageOptions['authClient']>
+
+/** An auth client that sends `token` as it is, for an emulator. */
+const staticToken = (token: string): AuthClient => {
+  const client = new OAuth2Client()
+  client.setCredentials({ access_token: token })
+  return client
+}
+
+/**
+ * The client of Cloud Storage. `endpoint` is an emulator's URL and needs a `token` or an `authClient`: the package
+ * drops authentication silently for a custom endpoint unless it is told not to. Throws InvalidInputError without one.
+ */
+export const createStorage = (options: {
+  projectId: string
+  endpoint?: string
+  token?: string
+  authClient?: AuthClient
+}): Storage => {
+  const { projectId, endpoint, token } = options
+  const authClient = options.authClient ?? (token === undefined ? undefined : staticToken(token))
+  if (endpoint !== undefined && !authClient)
+    throw new InvalidInputError(`the storage endpoint ${endpoint} needs a token: none was given`)
+  return new Storage({
+    projectId,
+    ...(authClient ? { authClient } : {}),
+    ...(endpoint === undefined ? {} : { apiEndpoint: endpoint, useAuthWithCustomEndpoint: true }),
+    timeout: REQUEST_TIMEOUT_MS,
+    retryOptions: {
+      autoRetry: true,
+      maxRetries: 5,
+      retryDelayMultiplier: 2,
+      maxRetryDelay: 16,
+      totalTimeout: 90,
+      retryableErrorFn: isPassing,
+      idempotencyStrategy: IdempotencyStrategy.RetryConditional,
+    },
+  })
+}

@@ -1,0 +1,47 @@
+import type { WeightsDeps } from './deps.ts'
+import type { ObjectRow } from './ledger.ts'
+import { recordFailure } from './outcome.ts'
+import { touchRelease } from './plan.ts'
+
+/** How a plan ends without a manifest. */
+
+const attemptsMax = 2
+
+const end = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  state: 'superseded' | 'refused',
+  reason: string,
+): Promise<void> => {
+  if (!(await deps.objects.update(row.traceId, row.planId, { state, reason }))) return
+  if (row.release) await touchRelease(deps, { ...row, state }, row.release)
+  const { bucket, key, etag } = row.source
+  await recordFailure(deps, { state, traceId: row.traceId, reason, bucket, key, version: row.version, etag })
+}
+
+/** The version was replaced or removed in the source: out of the lag, and the current object is planned at once. */
+export const supersede = async (deps: WeightsDeps, row: ObjectRow, why: string): Promise<void> => {
+  await end(deps, row, 'superseded', `replaced or removed in the source while it was copied: ${why}`)
+  await deps.objectsQueue.send([{ lifeboat: 1, kind: 'plan', bucket: row.source.bucket, key: row.source.key }])
+}
+
+/** Copies the version anew under another plan. */
+export const replan = async (deps: WeightsDeps, row: ObjectRow): Promise<void> => {
+  const { bucket, key, versionId } = row.source
+  const attempt = row.attempt + 1
+  await deps.objectsQueue.send([
+    { lifeboat: 1, kind: 'plan', bucket, key, attempt, ...(versionId === undefined ? {} : { versionId }) },
+  ])
+}
+
+/** The bytes are not those that the source's checksum speaks of: one copy anew may be a memory flip, twice is refused. */
+export const mismatch = async (deps: WeightsDeps, row: ObjectRow, reason: string): Promise<'replanned' | 'refused'> => {
+  deps.telemetry.count('ValidationFailures', 1)
+  if (row.attempt + 1 < attemptsMax) {
+    deps.telemetry.log('warn', `copied anew: ${reason}`, { stage: 'commit', traceId: row.traceId })
+    await replan(deps, row)
+    return 'replanned'
+  }
+  await end(deps, row, 'refused', reason)
+  return 'refused'
+}

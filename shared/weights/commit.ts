@@ -1,0 +1,312 @@
+import { toArray } from '../bounded.ts'
+import { CorruptError } from '../errors.ts'
+import { compareChecksum, type Verdict } from './check.ts'
+import { mismatch, replan } from './close.ts'
+import { sha256Hex } from './codec.ts'
+import type { Deadline, WeightsDeps } from './deps.ts'
+import type { ObjectRow, Piece } from './ledger.ts'
+import {
+  cancelledSchema,
+  chunksPartSchema,
+  formatVersion,
+  type ObjectManifest,
+  objectManifestSchema,
+  type PartRef,
+  parseRecord,
+  toBytes,
+} from './manifest.ts'
+import type { WorkMessage } from './messages.ts'
+import { objectManifestName } from './names.ts'
+import { segmentMessage, sourceRecord, touchRelease } from './plan.ts'
+import { keep, keepAsItIs, missingOf } from './presence.ts'
+import { evaluateRelease } from './release.ts'
+import { bodyName, idHex, readPart, storePart } from './store.ts'
+
+/** Part references that a manifest carries itself; more of them go into index parts. */
+const partsInlineMax = 500
+const partsPerIndex = 5000
+const reserveMs = 30_000
+const manifestBytesMax = 64 * 2 ** 20
+
+export type CommitOutcome =
+  | 'sealed'
+  | 'not-ready'
+  | 'reopened'
+  | 'continued'
+  | 'digesting'
+  | 'replanned'
+  | 'refused'
+  | 'cancelled'
+
+/** Adjacent digests of the whole object with the parts that list its chunks; throws unless they tile [0, size) exactly. */
+type Tiling = { parts: PartRef[]; pieces: Piece[]; bytesSent: number; bytesReused: number }
+
+const tilingOf = async (deps: WeightsDeps, row: ObjectRow): Promise<Tiling> => {
+  const tiling: Tiling = { parts: [], pieces: [], bytesSent: 0, bytesReused: 0 }
+  let position = 0
+  for await (const segment of deps.segments.list(row.traceId, row.planId)) {
+    for (const part of segment.parts) {
+      if (part.offset !== position)
+        throw new CorruptError(
+          `the segments of ${row.source.key} do not tile it: byte ${position} is followed by byte ${part.offset}`,
+        )
+      position += part.size
+      tiling.parts.push(part)
+    }
+    tiling.pieces.push(...segment.pieces)
+    tiling.bytesSent += segment.bytesSent
+    tiling.bytesReused += segment.bytesReused
+  }
+  if (position !== row.source.size)
+    throw new CorruptError(`the segments of ${row.source.key} end at byte ${position}, expected ${row.source.size}`)
+  return tiling
+}
+
+/** Looks at every body of every segment from the cursor on. `reopened` when one was missing, `late` at the deadline. */
+const lookAtAll = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  deadline: Deadline,
+): Promise<'present' | 'reopened' | 'late'> => {
+  for (const ref of row.tensors) if (!(await keep(deps, bodyName(ref, 'part'), ref))) return 'reopened'
+  for await (const segment of deps.segments.list(row.traceId, row.planId, row.cursor ?? 0)) {
+    if (deadline.remainingMs() < reserveMs) {
+      await deps.objects.update(row.traceId, row.planId, { cursor: segment.offset })
+      return 'late'
+    }
+    for (const part of segment.parts) {
+      const missing = await missingOf(deps, part)
+      if (!missing) continue
+      deps.telemetry.count('SegmentsReopened', 1)
+      deps.telemetry.log('warn', `reopened: ${missing.id} is missing from the replica or is another body`, {
+        traceId: row.traceId,
+        offset: segment.offset,
+      })
+      await deps.chunks.forget(idHex(missing.id))
+      await deps.segments.reopen(segment)
+      await deps.workQueue.send([{ ...segmentMessage(row, segment), compare: true }])
+      return 'reopened'
+    }
+  }
+  return 'present'
+}
+
+const isSequential = (algorithm: string | undefined): algorithm is 'SHA256' | 'SHA1' | 'MD5' =>
+  algorithm === 'SHA256' || algorithm === 'SHA1' || algorithm === 'MD5'
+
+const sendDigests = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  ranges: readonly { start: number; end: number }[],
+): Promise<void> => {
+  const algorithm = row.check?.algorithm
+  if (!isSequential(algorithm)) throw new CorruptError(`the CRC pieces of ${row.source.key} do not cover it`)
+  const { bucket, key, versionId, etag } = row.source
+  const messages = ranges.map(({ start, end }): WorkMessage => ({
+    lifeboat: 1,
+    kind: 'digest',
+    purpose: 'check',
+    traceId: row.traceId,
+    planId: row.planId,
+    source: { bucket, key, etag, versionId },
+    algorithm,
+    offset: start,
+    size: end - start,
+  }))
+  await deps.workQueue.send(messages)
+}
+
+const compare = async (deps: WeightsDeps, row: ObjectRow, pieces: readonly Piece[]): Promise<Verdict | undefined> => {
+  if (!row.check) return undefined
+  const read = row.phase === 'digest' ? await toArray(deps.digests.list(row.traceId, row.planId)) : []
+  return compareChecksum(
+    row.check,
+    row.source.size,
+    [...pieces, ...read].toSorted((a, b) => a.start - b.start),
+  )
+}
+
+/**
+ * Called for a row that has units left although its trigger said otherwise: the call that should have sent them was cut
+ * off. Sending a unit that is under way or done is harmless.
+ */
+export const resendUnits = async (deps: WeightsDeps, row: ObjectRow): Promise<void> => {
+  const { bucket, key, versionId } = row.source
+  if (row.phase === 'copy')
+    return void (await deps.objectsQueue.send([{ lifeboat: 1, kind: 'plan', bucket, key, versionId }]))
+  const verdict = await compare(deps, row, (await tilingOf(deps, row)).pieces)
+  if (verdict?.kind === 'missing') await sendDigests(deps, row, verdict.ranges)
+}
+
+const indexParts = async (deps: WeightsDeps, row: ObjectRow, parts: PartRef[]): Promise<PartRef[]> => {
+  if (parts.length <= partsInlineMax) return parts
+  const indexes: PartRef[] = []
+  for (let first = 0; first < parts.length; first += partsPerIndex) {
+    const slice = parts.slice(first, first + partsPerIndex)
+    const plain = toBytes({ format: 'lifeboat/index', formatVersion, parts: slice })
+    const { ref } = await storePart(deps, plain, { traceId: row.traceId })
+    const { length: _length, codec: _codec, base: _base, ...stored } = ref
+    await keep(deps, bodyName(stored, 'part'), stored)
+    indexes.push({
+      ...stored,
+      kind: 'index',
+      offset: slice[0]?.offset ?? 0,
+      size: slice.reduce((sum, part) => sum + part.size, 0),
+      chunks: slice.reduce((sum, part) => sum + part.chunks, 0),
+    })
+  }
+  return indexes
+}
+
+/** The SHA-256 of the whole object where it is known without another read. */
+const wholeSha256 = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  parts: readonly PartRef[],
+  verdict: Verdict | undefined,
+): Promise<string | undefined> => {
+  if (verdict?.kind === 'verified' && verdict.sha256) return verdict.sha256
+  if (row.source.size === 0) return sha256Hex(new Uint8Array())
+  const [part] = parts
+  if (parts.length !== 1 || part?.chunks !== 1) return undefined
+  const [chunk] = parseRecord(chunksPartSchema, bodyName(part, 'part'), await readPart(deps.store, part)).chunks
+  return chunk && idHex(chunk.id)
+}
+
+const manifestOf = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  tiling: Tiling,
+  verdict: Verdict | undefined,
+): Promise<ObjectManifest> => {
+  const { sequence, previousDigest } = await deps.chain.next(`object#${row.source.bucket}#${row.source.key}`)
+  const sha256 = await wholeSha256(deps, row, tiling.parts, verdict)
+  const verified = verdict?.kind === 'verified' && row.check
+  return {
+    format: 'lifeboat/object',
+    formatVersion,
+    traceId: row.traceId,
+    sequence,
+    previousDigest,
+    signatures: [],
+    encryption: null,
+    planId: row.planId,
+    state: verified ? 'protected' : 'sealed',
+    source: sourceRecord(deps.config, row.source, row.version),
+    size: row.source.size,
+    checksums: {
+      source: row.source.checksums,
+      verified: verified ? { algorithm: verified.algorithm, type: verified.type, value: verified.value } : null,
+      ...(verified ? {} : { unverifiedReason: row.uncheckedReason ?? 'not compared' }),
+      ...(sha256 === undefined ? {} : { sha256 }),
+    },
+    cutter: row.cutter,
+    warnings: row.warnings,
+    parts: await indexParts(deps, row, tiling.parts),
+    tensors: row.tensors,
+    release: row.release
+      ? {
+          model: row.release.model,
+          path: row.release.path,
+          ...(row.release.version === undefined ? {} : { version: row.release.version }),
+        }
+      : null,
+    parent: null,
+    sealedAt: new Date(deps.clock.now()).toISOString(),
+  }
+}
+
+/** Writes the manifest, or reads the one that an earlier call wrote. Undefined when the collector cancelled the plan. */
+const seal = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  manifest: ObjectManifest,
+): Promise<{ manifest: ObjectManifest; bytes: Uint8Array } | undefined> => {
+  const name = objectManifestName(row.source.bucket, row.source.key, row.version, row.planId)
+  const bytes = toBytes(manifest)
+  const created = await deps.store.create(name, bytes, { contentType: 'application/json' })
+  if (created) {
+    await keepAsItIs(deps, created)
+    return { manifest, bytes }
+  }
+  const found = await deps.store.read(name, { bytesMax: manifestBytesMax })
+  if (!found) throw new CorruptError(`${name} exists and cannot be read`)
+  const text = new TextDecoder().decode(found)
+  if (text.includes('"lifeboat/cancelled"')) {
+    parseRecord(cancelledSchema, name, found)
+    return undefined
+  }
+  const stat = await deps.store.stat(name)
+  if (stat) await keepAsItIs(deps, stat)
+  const theirs = parseRecord(objectManifestSchema, name, found)
+  if (theirs.planId !== row.planId || theirs.size !== row.source.size || theirs.traceId !== row.traceId)
+    throw new CorruptError(`${name} is the manifest of something else (plan ${theirs.planId}, ${theirs.size} bytes)`)
+  return { manifest: theirs, bytes: found }
+}
+
+const close = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  sealed: { manifest: ObjectManifest; bytes: Uint8Array },
+  tiling: Tiling,
+): Promise<ObjectRow> => {
+  const manifestDigest = `sha256:${sha256Hex(sealed.bytes)}`
+  const { state, checksums, sequence } = sealed.manifest
+  const change = { state, manifestDigest, ...(checksums.sha256 === undefined ? {} : { sha256: checksums.sha256 }) }
+  const closed = { ...row, ...change }
+  await deps.chain.advance(`object#${row.source.bucket}#${row.source.key}`, sequence, manifestDigest)
+  if (row.release) await touchRelease(deps, closed, row.release)
+  if (!(await deps.objects.update(row.traceId, row.planId, change))) return closed
+  const lagSeconds = Math.max(0, (deps.clock.now() - row.since) / 1000)
+  deps.telemetry.count('ReplicationLagSeconds', lagSeconds, 'Seconds')
+  deps.telemetry.count(state === 'protected' ? 'ObjectsProtected' : 'ObjectsSealed', 1)
+  deps.telemetry.log('info', `object ${state}`, {
+    stage: 'commit',
+    traceId: row.traceId,
+    bucket: row.source.bucket,
+    key: row.source.key,
+    version: row.version,
+    bytes: row.source.size,
+    bytesSent: tiling.bytesSent,
+    bytesReused: tiling.bytesReused,
+    lagSeconds,
+  })
+  return closed
+}
+
+/**
+ * Seals one object whose units are all done, or says what keeps it: every body is looked at, the source's checksum is
+ * compared, and only then is the manifest written, create-only. Safe to run any number of times, also at once.
+ */
+export const commitObject = async (deps: WeightsDeps, traceId: string, deadline: Deadline): Promise<CommitOutcome> => {
+  const row = await deps.objects.get(traceId)
+  if (!row || row.state !== 'copying') return 'not-ready'
+  if (row.left !== 0) {
+    await resendUnits(deps, row)
+    return 'not-ready'
+  }
+  const tiling = await tilingOf(deps, row)
+  const verdict = await compare(deps, row, tiling.pieces)
+  if (verdict?.kind === 'missing') {
+    if (row.phase === 'digest') throw new CorruptError(`digests of ${row.source.key} were read and do not cover it`)
+    await deps.digests.begin(row.traceId, row.planId, verdict.ranges.length)
+    await sendDigests(deps, row, verdict.ranges)
+    return 'digesting'
+  }
+  if (verdict?.kind === 'mismatch')
+    return mismatch(
+      deps,
+      row,
+      `checksum mismatch: the source says ${row.check?.algorithm} ${row.check?.value}, the bytes that were read have ${verdict.found}`,
+    )
+  const look = await lookAtAll(deps, row, deadline)
+  if (look !== 'present') return look === 'late' ? 'continued' : 'reopened'
+  const sealed = await seal(deps, row, await manifestOf(deps, row, tiling, verdict))
+  if (!sealed) {
+    await replan(deps, row)
+    return 'cancelled'
+  }
+  const closed = await close(deps, row, sealed, tiling)
+  if (closed.release) await evaluateRelease(deps, closed.source.bucket, closed.release)
+  return 'sealed'
+}

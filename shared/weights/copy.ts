@@ -1,0 +1,200 @@
+import { mapInOrder } from '../bounded.ts'
+import { SupersededError } from '../errors.ts'
+import { createPieceDigester } from './check.ts'
+import { chunksOf } from './chunker.ts'
+import { supersede } from './close.ts'
+import { sha256Hex } from './codec.ts'
+import { type Cut, cutsWithin, tensorCutter } from './cut.ts'
+import type { Deadline, WeightsDeps } from './deps.ts'
+import {
+  type ChunkRef,
+  formatVersion,
+  type PartRef,
+  parseRecord,
+  tensorsPartSchema,
+  type TensorsPart,
+  toBytes,
+} from './manifest.ts'
+import type { SegmentMessage } from './messages.ts'
+import { bodyName, readPart, type Stored, storeChunk, storePart } from './store.ts'
+
+/** Chunks of at most 4 MiB that are hashed, encoded and sent at the same time: what bounds the memory of a copy. */
+const chunksInFlight = 6
+const chunksPerPart = 10_000
+/** A segment is handed on after this long, so that its message is never near its visibility timeout. */
+const segmentMsMax = 180_000
+const reserveMs = 20_000
+
+export type CopyOutcome = 'copied' | 'continued' | 'already' | 'stale' | 'superseded'
+
+type Progress = {
+  refs: ChunkRef[]
+  fresh: ChunkRef[]
+  reused: number
+  position: number
+  bytesSent: number
+  bytesReused: number
+}
+
+const tensorsOf = async (deps: WeightsDeps, message: SegmentMessage): Promise<TensorsPart> => {
+  const parts: TensorsPart[] = []
+  for (const ref of message.tensors)
+    parts.push(parseRecord(tensorsPartSchema, bodyName(ref, 'part'), await readPart(deps.store, ref)))
+  return {
+    format: 'lifeboat/tensors',
+    formatVersion,
+    dataStart: parts[0]?.dataStart ?? 0,
+    tensors: parts.flatMap((part) => part.tensors),
+  }
+}
+
+const cutsOf = async (
+  deps: WeightsDeps,
+  message: SegmentMessage,
+  from: number,
+  to: number,
+): Promise<{ cuts: Iterable<Cut> } | 'gear'> => {
+  if (message.cutter !== tensorCutter) return 'gear'
+  const { dataStart, tensors } = await tensorsOf(deps, message)
+  return { cuts: cutsWithin(dataStart, tensors, from, to) }
+}
+
+/** A chunk that appears twice among those in flight is stored once. */
+const onceEach = (deps: WeightsDeps, believe: boolean): ((plain: Uint8Array) => Promise<Stored>) => {
+  const underWay = new Map<string, Promise<Stored>>()
+  return async (plain) => {
+    const id = sha256Hex(plain)
+    const same = underWay.get(id)
+    if (same) return { ...(await same), bytesSent: 0, reused: true, indexed: true }
+    const storing = storeChunk(deps, plain, id, believe)
+    underWay.set(id, storing)
+    try {
+      return await storing
+    } finally {
+      underWay.delete(id)
+    }
+  }
+}
+
+const storeParts = async (
+  deps: WeightsDeps,
+  message: SegmentMessage,
+  from: number,
+  refs: readonly ChunkRef[],
+): Promise<PartRef[]> => {
+  const parts: PartRef[] = []
+  let offset = from
+  for (let first = 0; first < refs.length; first += chunksPerPart) {
+    const chunks = refs.slice(first, first + chunksPerPart)
+    const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    const { ref } = await storePart(deps, toBytes({ format: 'lifeboat/chunks', formatVersion, chunks }), {
+      traceId: message.traceId,
+    })
+    const { length: _length, codec: _codec, base: _base, ...stored } = ref
+    parts.push({ ...stored, kind: 'chunks', offset, size, chunks: chunks.length })
+    offset += size
+  }
+  return parts
+}
+
+/** Reads, cuts, hashes, encodes and sends [position, end) with everything overlapping, until the end or the deadline. */
+const copyRange = async (
+  deps: WeightsDeps,
+  message: SegmentMessage,
+  digester: ReturnType<typeof createPieceDigester>,
+  isLate: () => boolean,
+): Promise<Progress> => {
+  const start = message.done?.position ?? message.offset
+  const end = message.offset + message.size
+  const progress: Progress = {
+    refs: [],
+    fresh: [],
+    reused: 0,
+    position: start,
+    bytesSent: message.done?.bytesSent ?? 0,
+    bytesReused: message.done?.bytesReused ?? 0,
+  }
+  const abort = new AbortController()
+  const store = onceEach(deps, message.compare !== true)
+  async function* source(): AsyncGenerator<Uint8Array> {
+    const how = await cutsOf(deps, message, start, end)
+    for await (const plain of chunksOf(deps.source.read(message.source, start, end, abort.signal), how)) {
+      digester.update(plain)
+      yield plain
+      if (isLate()) return
+    }
+  }
+  try {
+    for await (const stored of mapInOrder(source(), chunksInFlight, store)) {
+      progress.refs.push(stored.ref)
+      progress.position += stored.ref.length
+      progress.bytesSent += stored.bytesSent
+      if (!stored.indexed) progress.fresh.push(stored.ref)
+      if (!stored.reused) continue
+      progress.reused += 1
+      progress.bytesReused += stored.ref.length
+    }
+  } finally {
+    abort.abort()
+  }
+  return progress
+}
+
+const count = (deps: WeightsDeps, message: SegmentMessage, progress: Progress): void => {
+  const read = progress.position - (message.done?.position ?? message.offset)
+  deps.telemetry.count('BytesRead', read, 'Bytes')
+  deps.telemetry.count('BytesSent', progress.bytesSent - (message.done?.bytesSent ?? 0), 'Bytes')
+  deps.telemetry.count('BytesSaved', progress.bytesReused - (message.done?.bytesReused ?? 0), 'Bytes')
+  deps.telemetry.count('ChunksSent', progress.refs.length - progress.reused)
+  deps.telemetry.count('ChunksReused', progress.reused)
+}
+
+/**
+ * Copies one segment. Safe to run any number of times, also at once: chunks are create-only and the result is counted in
+ * one transaction. What the deadline leaves goes on as a new message.
+ */
+export const copySegment = async (
+  deps: WeightsDeps,
+  message: SegmentMessage,
+  deadline: Deadline,
+): Promise<CopyOutcome> => {
+  const row = await deps.objects.get(message.traceId)
+  if (!row || row.planId !== message.planId || row.state !== 'copying') return 'stale'
+  if (await deps.segments.get(message.traceId, message.planId, message.offset)) return 'already'
+
+  const start = message.done?.position ?? message.offset
+  const end = message.offset + message.size
+  const startedAt = deps.clock.now()
+  const isLate = (): boolean => deadline.remainingMs() < reserveMs || deps.clock.now() - startedAt > segmentMsMax
+  const digester = createPieceDigester(message.digest, start, end, message.done?.pieces)
+  let progress: Progress
+  try {
+    progress = await copyRange(deps, message, digester, isLate)
+  } catch (error) {
+    if (!(error instanceof SupersededError)) throw error
+    await supersede(deps, row, error.message)
+    return 'superseded'
+  }
+  count(deps, message, progress)
+  await deps.chunks.record(progress.fresh)
+  const parts = [...(message.done?.parts ?? []), ...(await storeParts(deps, message, start, progress.refs))]
+  const { position, bytesSent, bytesReused } = progress
+  const pieces = digester.pieces()
+  if (position < end) {
+    await deps.workQueue.send([{ ...message, done: { position, parts, pieces, bytesSent, bytesReused } }])
+    return 'continued'
+  }
+  const { traceId, planId, offset, size, index } = message
+  const counted = await deps.segments.finish({
+    traceId,
+    planId,
+    offset,
+    size,
+    index,
+    parts,
+    pieces,
+    bytesSent,
+    bytesReused,
+  })
+  return counted === 'counted' ? 'copied' : counted
+}

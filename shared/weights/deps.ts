@@ -1,0 +1,25 @@
+import type { Config } from '../config.ts'
+import type { BlobStore, Clock, ObjectSource, Random, Telemetry, WorkQueue } from '../ports.ts'
+import type { Chain, ChunkIndex, DigestLedger, ObjectLedger, ReleaseLedger, SegmentLedger } from './ledger.ts'
+import type { PlanMessage, WorkMessage } from './messages.ts'
+
+/** Everything that the replication of objects touches; built once per function in shared/wiring.ts. */
+export type WeightsDeps = {
+  config: Config
+  source: ObjectSource
+  store: BlobStore
+  objects: ObjectLedger
+  segments: SegmentLedger
+  digests: DigestLedger
+  chunks: ChunkIndex
+  releases: ReleaseLedger
+  chain: Chain
+  objectsQueue: WorkQueue<PlanMessage>
+  workQueue: WorkQueue<WorkMessage>
+  telemetry: Telemetry
+  clock: Clock
+  random: Random
+}
+
+/** `remainingMs` until the platform ends this call. */
+export type Deadline = { remainingMs(): number }

@@ -1,0 +1,136 @@
+import { ChecksumMismatchError, CorruptError, NotFoundError, SupersededError } from '../errors.ts'
+import { createSavableHash, restoreHash } from './checksums.ts'
+import { chunksOf } from './chunker.ts'
+import { mismatch, supersede } from './close.ts'
+import { sha256Hex } from './codec.ts'
+import type { Deadline, WeightsDeps } from './deps.ts'
+import type { ObjectRow, ReleaseKey } from './ledger.ts'
+import { type ChunkRef, chunksPartSchema, parseRecord } from './manifest.ts'
+import type { DigestMessage } from './messages.ts'
+import { touchRelease } from './plan.ts'
+import { evaluateRelease } from './release.ts'
+import { bodyName, readPart } from './store.ts'
+
+const reserveMs = 20_000
+
+export type DigestOutcome = 'digested' | 'continued' | 'already' | 'stale' | 'superseded' | 'mismatch'
+
+type Placed = { ref: ChunkRef; offset: number }
+
+/** The chunks of a plan that overlap [from, to), from what its segments recorded. */
+async function* chunksBetween(
+  deps: WeightsDeps,
+  traceId: string,
+  planId: string,
+  from: number,
+  to: number,
+): AsyncGenerator<Placed> {
+  for await (const segment of deps.segments.list(traceId, planId, from, to))
+    for (const part of segment.parts) {
+      if (part.offset + part.size <= from || part.offset >= to) continue
+      let offset = part.offset
+      for (const ref of parseRecord(chunksPartSchema, bodyName(part, 'part'), await readPart(deps.store, part))
+        .chunks) {
+        if (offset + ref.length > from && offset < to) yield { ref, offset }
+        offset += ref.length
+      }
+    }
+}
+
+const finishCheck = async (deps: WeightsDeps, message: DigestMessage, digest: Uint8Array): Promise<DigestOutcome> => {
+  const piece = { start: message.offset, length: message.size, value: Buffer.from(digest).toString('base64') }
+  const counted = await deps.digests.finish(message.traceId, message.planId, piece)
+  return counted === 'counted' ? 'digested' : counted
+}
+
+const finishRelease = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  release: ReleaseKey,
+  digest: Uint8Array,
+): Promise<DigestOutcome> => {
+  const sha256 = Buffer.from(digest).toString('hex')
+  await deps.objects.update(row.traceId, row.planId, { sha256 })
+  await touchRelease(deps, { ...row, sha256 }, release)
+  await evaluateRelease(deps, row.source.bucket, release)
+  return 'digested'
+}
+
+/** Reads chunk by chunk from the source, proves each against its id, and feeds what lies in the range to the hash. */
+const hashRange = async (
+  deps: WeightsDeps,
+  message: DigestMessage,
+  hash: ReturnType<typeof createSavableHash>,
+  isLate: () => boolean,
+): Promise<number> => {
+  const end = message.offset + message.size
+  let position = message.resume?.position ?? message.offset
+  const placed: Placed[] = []
+  for await (const chunk of chunksBetween(deps, message.traceId, message.planId, position, end)) placed.push(chunk)
+  const first = placed[0]
+  if (!first)
+    throw new NotFoundError(
+      `no chunks on record for bytes ${position} to ${end} of ${message.source.key}: plan it again`,
+    )
+  const last = placed.at(-1) ?? first
+  const abort = new AbortController()
+  const bytes = deps.source.read(message.source, first.offset, last.offset + last.ref.length, abort.signal)
+  try {
+    let index = 0
+    for await (const plain of chunksOf(bytes, { cuts: placed.map(({ ref }) => ({ length: ref.length })) })) {
+      const chunk = placed[index]
+      if (!chunk) throw new CorruptError(`more chunks than are on record in ${message.source.key}`)
+      if (`sha256:${sha256Hex(plain)}` !== chunk.ref.id)
+        throw new ChecksumMismatchError(
+          `bytes ${chunk.offset} on of ${message.source.key} are not those that were copied: its first read was wrong`,
+        )
+      const to = Math.min(end, chunk.offset + plain.length)
+      hash.update(plain.subarray(position - chunk.offset, to - chunk.offset))
+      position = to
+      index += 1
+      if (isLate()) break
+    }
+  } finally {
+    abort.abort()
+  }
+  return position
+}
+
+/**
+ * A second, sequential read of a range for a digest that cannot be put together from segments. Each chunk read is proved
+ * to be the one that the replica holds, so the digest speaks of the copied bytes. A deadline saves the hash's state.
+ */
+export const digestRange = async (
+  deps: WeightsDeps,
+  message: DigestMessage,
+  deadline: Deadline,
+): Promise<DigestOutcome> => {
+  const row = await deps.objects.get(message.traceId)
+  if (!row || row.planId !== message.planId) return 'stale'
+  if (message.purpose === 'check' && row.state !== 'copying') return 'stale'
+  if (message.purpose === 'release' && (row.sha256 !== undefined || !row.release)) return 'already'
+
+  const hash = message.resume
+    ? restoreHash(message.algorithm, message.resume.state)
+    : createSavableHash(message.algorithm)
+  let position: number
+  try {
+    position = await hashRange(deps, message, hash, () => deadline.remainingMs() < reserveMs)
+  } catch (error) {
+    if (error instanceof ChecksumMismatchError) {
+      await mismatch(deps, row, error.message)
+      return 'mismatch'
+    }
+    if (!(error instanceof SupersededError)) throw error
+    if (message.purpose === 'check') await supersede(deps, row, error.message)
+    return 'superseded'
+  }
+  deps.telemetry.count('BytesReadAgain', position - (message.resume?.position ?? message.offset), 'Bytes')
+  if (position < message.offset + message.size) {
+    await deps.workQueue.send([{ ...message, resume: { position, state: hash.save() } }])
+    return 'continued'
+  }
+  const digest = hash.digest()
+  if (message.purpose === 'check') return finishCheck(deps, message, digest)
+  return row.release ? finishRelease(deps, row, row.release, digest) : 'already'
+}

@@ -1,0 +1,268 @@
+import { type Config, compilePath } from '../config.ts'
+import type { SourceObject } from '../ports.ts'
+import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
+import { cutTensors, fixedSegments, gearCutter, planSegments, tensorCutter } from './cut.ts'
+import type { WeightsDeps } from './deps.ts'
+import { planIdOf, traceIdOf, versionOf } from './identity.ts'
+import type { Check, ObjectRow, ReleaseKey } from './ledger.ts'
+import { formatVersion, type PendingManifest, type TensorPartRef, toBytes } from './manifest.ts'
+import type { SegmentMessage } from './messages.ts'
+import { pendingName } from './names.ts'
+import { headerLength, parseSafetensors, type Tensor } from './safetensors.ts'
+import { storePart } from './store.ts'
+
+/** Tensors in one part of the tensor index: what a segment's copy has to hold. */
+const tensorsPerPart = 5000
+
+export type BucketRule = Config['buckets'][number]
+
+/** The rule that covers a key: of those on its bucket, the one with the longest prefix. */
+export const ruleFor = (config: Config, bucket: string, key: string): BucketRule | undefined =>
+  config.buckets
+    .filter((rule) => rule.name === bucket && key.startsWith(rule.prefix))
+    .toSorted((a, b) => b.prefix.length - a.prefix.length)[0]
+
+/** The release that a key belongs to, or undefined for an object that stands alone. */
+export const releaseOf = (rule: BucketRule, key: string): ReleaseKey | undefined => {
+  const match = compilePath(rule.release.path)(key, rule.prefix)
+  return match && { ...match, prefix: key.slice(0, key.length - match.path.length) }
+}
+
+type Shape = {
+  cutter: string
+  warnings: string[]
+  tensors: TensorPartRef[]
+  segments: () => Iterable<{ offset: number; size: number }>
+}
+
+const readRange = async (deps: WeightsDeps, object: SourceObject, start: number, end: number): Promise<Uint8Array> => {
+  const bytes = new Uint8Array(end - start)
+  let position = 0
+  for await (const part of deps.source.read(object, start, end)) {
+    bytes.set(part, position)
+    position += part.length
+  }
+  return bytes
+}
+
+const opaque = (size: number, warnings: string[]): Shape => ({
+  cutter: gearCutter,
+  warnings,
+  tensors: [],
+  segments: () => fixedSegments(size),
+})
+
+const storeTensors = async (
+  deps: WeightsDeps,
+  hint: Record<string, string>,
+  dataStart: number,
+  tensors: readonly Tensor[],
+): Promise<TensorPartRef[]> => {
+  const parts: TensorPartRef[] = []
+  for (let first = 0; first === 0 || first < tensors.length; first += tensorsPerPart) {
+    const slice = tensors.slice(first, first + tensorsPerPart)
+    const plain = toBytes({ format: 'lifeboat/tensors', formatVersion, dataStart, tensors: slice })
+    const { ref } = await storePart(deps, plain, hint)
+    const { length: _length, codec: _codec, base: _base, ...stored } = ref
+    parts.push({
+      ...stored,
+      from: first === 0 ? 0 : (slice[0]?.start ?? 0),
+      to: slice.at(-1)?.end ?? dataStart,
+      tensors: slice.length,
+    })
+  }
+  return parts
+}
+
+/** How an object is cut. A safetensors file that is not one is copied as opaque bytes, with a warning that says why. */
+const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string): Promise<Shape> => {
+  if (!object.key.endsWith('.safetensors')) return opaque(object.size, [])
+  const refuse = (reason: string): Shape => opaque(object.size, [`copied as an opaque file: ${reason}`])
+  const first = await readRange(deps, object, 0, Math.min(object.size, 64 * 1024))
+  const length = headerLength(first.subarray(0, 8), object.size)
+  if (!length.ok) return refuse(length.reason)
+  const headerEnd = 8 + length.bytes
+  const header = headerEnd <= first.length ? first.subarray(0, headerEnd) : await readRange(deps, object, 0, headerEnd)
+  const parsed = parseSafetensors(header, object.size)
+  if (!parsed.ok) return refuse(parsed.reason)
+  const { dataStart, tensors } = parsed
+  return {
+    cutter: tensorCutter,
+    warnings: [],
+    tensors: await storeTensors(deps, { traceId }, dataStart, tensors),
+    segments: () => planSegments(cutTensors(dataStart, tensors, object.size)),
+  }
+}
+
+const checkOf = async (deps: WeightsDeps, object: SourceObject): Promise<Check | null> => {
+  const chosen = chooseChecksum(object)
+  if (!chosen || chosen.type === 'FULL_OBJECT') return chosen ?? null
+  const partsCount = object.partsCount ?? Number(/-(\d+)$/.exec(chosen.value)?.[1])
+  return { ...chosen, parts: await runLengths(deps.source.parts({ ...object, partsCount })) }
+}
+
+export const sourceRecord = (config: Config, object: SourceObject, version: string): PendingManifest['source'] => ({
+  account: config.source.account,
+  region: config.source.region,
+  bucket: object.bucket,
+  key: object.key,
+  version,
+  ...(object.versionId === undefined ? {} : { versionId: object.versionId }),
+  etag: object.etag,
+  lastModified: new Date(object.lastModified).toISOString(),
+  ...(object.contentType === undefined ? {} : { contentType: object.contentType }),
+  ...(object.contentEncoding === undefined ? {} : { contentEncoding: object.contentEncoding }),
+  ...(object.metadata === undefined ? {} : { metadata: object.metadata }),
+  ...(object.storageClass === undefined ? {} : { storageClass: object.storageClass }),
+})
+
+/** The message that copies one segment of a plan. */
+export const segmentMessage = (
+  row: ObjectRow,
+  segment: { offset: number; size: number; index: number },
+): SegmentMessage => {
+  const { offset, size, index } = segment
+  const { bucket, key, versionId, etag } = row.source
+  const end = offset + size
+  return {
+    lifeboat: 1,
+    kind: 'segment',
+    traceId: row.traceId,
+    planId: row.planId,
+    source: { bucket, key, etag, versionId },
+    offset,
+    size,
+    index,
+    cutter: row.cutter,
+    tensors: row.tensors.filter((part) => part.from < end && part.to > offset),
+    digest: row.check && {
+      algorithm: row.check.algorithm,
+      bounds: boundsWithin(row.check, row.source.size, offset, end),
+    },
+  }
+}
+
+function* segmentMessages(
+  row: ObjectRow,
+  segments: Iterable<{ offset: number; size: number }>,
+): Generator<SegmentMessage> {
+  let index = 0
+  for (const segment of segments) {
+    yield segmentMessage(row, { ...segment, index })
+    index += 1
+  }
+}
+
+const pendingManifest = (deps: WeightsDeps, row: ObjectRow): PendingManifest => ({
+  format: 'lifeboat/pending',
+  formatVersion,
+  traceId: row.traceId,
+  planId: row.planId,
+  source: sourceRecord(deps.config, row.source, row.version),
+  size: row.source.size,
+  cutter: row.cutter,
+  segments: row.segments,
+  warnings: row.warnings,
+  tensors: row.tensors,
+  plannedAt: new Date(deps.clock.now()).toISOString(),
+})
+
+const countOf = (items: Iterable<unknown>): number => {
+  let count = 0
+  for (const _ of items) count += 1
+  return count
+}
+
+export type Planned = { row: ObjectRow; outcome: 'planned' | 'resent' | 'already' | 'refused' }
+
+const closed = ({ state }: ObjectRow): Planned['outcome'] | undefined => {
+  if (state === 'protected' || state === 'sealed') return 'already'
+  return state === 'refused' ? 'refused' : undefined
+}
+
+/**
+ * Plans one object version: the pending manifest before anything is copied, the ledger's row, then a message for each
+ * segment. Idempotent: a redelivery resends the same plan, a sealed version is left alone. `attempt` above the one on
+ * record plans anew.
+ */
+export const planObject = async (
+  deps: WeightsDeps,
+  rule: BucketRule,
+  object: SourceObject,
+  attempt = 0,
+): Promise<Planned> => {
+  const version = versionOf(object)
+  const traceId = traceIdOf(object.bucket, object.key, version)
+  const before = await deps.objects.get(traceId)
+  const number = Math.max(attempt, before ? before.attempt + (before.state === 'superseded' ? 1 : 0) : 0)
+  const ended = before && before.attempt >= attempt ? closed(before) : undefined
+  if (before && ended) return { row: before, outcome: ended }
+
+  const shape = await shapeOf(deps, object, traceId)
+  const check = await checkOf(deps, object)
+  const release = releaseOf(rule, object.key)
+  const segments = countOf(shape.segments())
+  const row: ObjectRow = {
+    traceId,
+    source: object,
+    version,
+    planId: planIdOf({
+      object,
+      version,
+      cutter: shape.cutter,
+      tensorParts: shape.tensors.map((part) => part.id),
+      attempt: number,
+    }),
+    attempt: number,
+    state: 'copying',
+    phase: 'copy',
+    left: segments,
+    segments,
+    cutter: shape.cutter,
+    warnings: shape.warnings,
+    tensors: shape.tensors,
+    check,
+    ...(check
+      ? {}
+      : { uncheckedReason: 'the source has no checksum of this object that its bytes could be compared with' }),
+    ...(release ? { release } : {}),
+    plannedAt: deps.clock.now(),
+    since: object.lastModified,
+  }
+  for (const warning of row.warnings)
+    deps.telemetry.log('warn', warning, { traceId, bucket: object.bucket, key: object.key })
+  await deps.store.create(pendingName(version, row.planId), toBytes(pendingManifest(deps, row)), {
+    contentType: 'application/json',
+  })
+  if (release) await touchRelease(deps, row, release)
+  const begun = await deps.objects.begin(row)
+  await deps.workQueue.send(segmentMessages(row, shape.segments()))
+  if (begun) deps.telemetry.count('ObjectsPlanned', 1)
+  return { row, outcome: begun ? 'planned' : 'resent' }
+}
+
+/** Keeps the release's list of members current: what was planned, and what became of it. */
+export const touchRelease = async (deps: WeightsDeps, row: ObjectRow, release: ReleaseKey): Promise<void> => {
+  const { source } = row
+  const crc64nvme = source.checksums.find((sum) => sum.algorithm === 'CRC64NVME' && sum.type === 'FULL_OBJECT')?.value
+  await deps.releases.touch(
+    {
+      bucket: source.bucket,
+      prefix: release.prefix,
+      path: release.path,
+      key: source.key,
+      traceId: row.traceId,
+      version: row.version,
+      etag: source.etag,
+      lastModified: source.lastModified,
+      size: source.size,
+      state: row.state,
+      planId: row.planId,
+      ...(row.manifestDigest === undefined ? {} : { manifestDigest: row.manifestDigest }),
+      ...(row.sha256 === undefined ? {} : { sha256: row.sha256 }),
+      ...(crc64nvme === undefined ? {} : { crc64nvme }),
+    },
+    { model: release.model, ...(release.version === undefined ? {} : { version: release.version }) },
+    deps.clock.now(),
+  )
+}

@@ -1,0 +1,62 @@
+import { CorruptError } from '../errors.ts'
+import type { BlobStore } from '../ports.ts'
+import { crc32c, decodeBody, sha256Hex } from './codec.ts'
+import {
+  type ChunkRef,
+  chunksPartSchema,
+  indexPartSchema,
+  type ObjectManifest,
+  type PartRef,
+  parseRecord,
+} from './manifest.ts'
+import { bodyName, idHex, readPart } from './store.ts'
+
+/** Reading an object from the replica alone: manifest, parts, chunks. */
+
+/** Chunk references of the parts in order, through index parts however deep. */
+export async function* chunksOfParts(
+  store: BlobStore,
+  parts: readonly PartRef[],
+): AsyncGenerator<{ ref: ChunkRef; offset: number }> {
+  for (const part of parts) {
+    const plain = await readPart(store, part)
+    const name = bodyName(part, 'part')
+    if (part.kind === 'index') {
+      yield* chunksOfParts(store, parseRecord(indexPartSchema, name, plain).parts)
+      continue
+    }
+    let offset = part.offset
+    for (const ref of parseRecord(chunksPartSchema, name, plain).chunks) {
+      yield { ref, offset }
+      offset += ref.length
+    }
+    if (offset !== part.offset + part.size)
+      throw new CorruptError(`part ${name} lists ${offset - part.offset} bytes, expected ${part.size}`)
+  }
+}
+
+/** The plain bytes of one chunk, checked against its stored checksum and its id. */
+export const readChunk = async (store: BlobStore, ref: ChunkRef): Promise<Uint8Array> => {
+  const name = bodyName(ref, 'chunk')
+  const body = await store.read(name, { generation: ref.generation, bytesMax: ref.storedBytes })
+  if (!body) throw new CorruptError(`chunk ${name}, generation ${ref.generation}, is missing from the replica`)
+  if (crc32c(body) !== ref.crc32c)
+    throw new CorruptError(`chunk ${name} is damaged: its stored bytes do not have the manifest's crc32c`)
+  const plain = await decodeBody(body, { plainBytesMax: ref.length })
+  if (plain.length !== ref.length || sha256Hex(plain) !== idHex(ref.id))
+    throw new CorruptError(`chunk ${name} does not hash to its id`)
+  return plain
+}
+
+/** A small object whole. Throws CorruptError above `bytesMax`. */
+export const readSmallObject = async (
+  store: BlobStore,
+  manifest: ObjectManifest,
+  bytesMax: number,
+): Promise<Uint8Array> => {
+  if (manifest.size > bytesMax)
+    throw new CorruptError(`${manifest.source.key} has ${manifest.size} bytes, expected at most ${bytesMax}`)
+  const parts: Uint8Array[] = []
+  for await (const { ref } of chunksOfParts(store, manifest.parts)) parts.push(await readChunk(store, ref))
+  return Buffer.concat(parts)
+}

@@ -1,0 +1,138 @@
+import { InvalidInputError } from '../errors.ts'
+import type { SourceObject } from '../ports.ts'
+import type { WeightsDeps } from './deps.ts'
+import { type ObjectEvent, parseObjectEvents } from './events.ts'
+import { formatVersion, toBytes } from './manifest.ts'
+import { deletedName } from './names.ts'
+import { hashOf, recordFailure } from './outcome.ts'
+import { planObject, releaseOf, ruleFor } from './plan.ts'
+import { evaluateRelease } from './release.ts'
+
+/** What one message of the objects queue leads to. Every way that ends here is final: the message is acknowledged. */
+
+type Created = Extract<ObjectEvent, { kind: 'created' | 'plan' }>
+type Deleted = Extract<ObjectEvent, { kind: 'deleted' }>
+
+/** Storage classes whose objects have to be restored before they can be read. */
+const archived = new Set(['GLACIER', 'DEEP_ARCHIVE'])
+
+const refuse = async (
+  deps: WeightsDeps,
+  event: { bucket: string; key?: string; version?: string },
+  reason: string,
+): Promise<void> =>
+  recordFailure(deps, {
+    state: 'refused',
+    traceId: hashOf('refused', event.bucket, event.key, event.version, reason),
+    reason,
+    ...event,
+  })
+
+const supersede = async (deps: WeightsDeps, event: Created, reason: string): Promise<void> => {
+  const etag = event.kind === 'created' ? event.etag : undefined
+  await recordFailure(deps, {
+    state: 'superseded',
+    traceId: hashOf('superseded', event.bucket, event.key, event.versionId ?? etag),
+    reason,
+    bucket: event.bucket,
+    key: event.key,
+    ...(event.versionId === undefined ? {} : { version: event.versionId }),
+    ...(etag === undefined ? {} : { etag }),
+  })
+}
+
+const isReplaced = (event: Created, object: SourceObject): boolean =>
+  event.kind === 'created' && event.versionId === undefined && event.etag !== undefined && event.etag !== object.etag
+
+const receiveCreated = async (deps: WeightsDeps, event: Created): Promise<void> => {
+  const { bucket, key, versionId } = event
+  const rule = ruleFor(deps.config, bucket, key)
+  if (!rule)
+    return refuse(
+      deps,
+      { bucket },
+      `bucket ${bucket} (or this part of it) is not configured: add it to buckets in lifeboat.yml`,
+    )
+  const object = await deps.source.head({ bucket, key, ...(versionId === undefined ? {} : { versionId }) })
+  if (!object) return supersede(deps, event, 'the object was gone before it could be read')
+  if (isReplaced(event, object))
+    await supersede(deps, event, `another content (ETag ${object.etag}) had replaced it before it could be read`)
+  if (object.storageClass && archived.has(object.storageClass))
+    return refuse(
+      deps,
+      { bucket, key, version: object.versionId ?? object.etag },
+      `storage class ${object.storageClass} cannot be read: restore the object in S3, then backfill it`,
+    )
+  const planned = await planObject(deps, rule, object, event.kind === 'plan' ? event.attempt : 0)
+  deps.telemetry.log('info', `object ${planned.outcome}`, {
+    stage: 'plan',
+    traceId: planned.row.traceId,
+    planId: planned.row.planId,
+    bucket,
+    key,
+    version: planned.row.version,
+    bytes: object.size,
+    segments: planned.row.segments,
+  })
+  const release = releaseOf(rule, key)
+  if (planned.outcome === 'already' && release) await evaluateRelease(deps, bucket, release)
+}
+
+const receiveDeleted = async (deps: WeightsDeps, event: Deleted): Promise<void> => {
+  const { bucket, key, versionId, deletion, at } = event
+  if (!ruleFor(deps.config, bucket, key))
+    return refuse(
+      deps,
+      { bucket },
+      `bucket ${bucket} (or this part of it) is not configured: add it to buckets in lifeboat.yml`,
+    )
+  const traceId = hashOf('deleted', bucket, key, versionId ?? String(at))
+  const record = {
+    format: 'lifeboat/deleted',
+    formatVersion,
+    traceId,
+    bucket,
+    key,
+    ...(versionId === undefined ? {} : { version: versionId }),
+    deletion,
+    at: new Date(at).toISOString(),
+  }
+  await deps.store.create(deletedName(bucket, key, versionId ?? String(at)), toBytes(record), {
+    contentType: 'application/json',
+  })
+  deps.telemetry.count('DeletesRecorded', 1)
+}
+
+const receiveEvent = async (deps: WeightsDeps, event: ObjectEvent): Promise<void> => {
+  if (event.kind === 'test') return
+  const account = event.kind === 'plan' ? undefined : event.account
+  if (account !== undefined && account !== deps.config.source.account)
+    return refuse(
+      deps,
+      { bucket: event.bucket },
+      `account ${account} is not the configured source account ${deps.config.source.account}`,
+    )
+  if (event.kind === 'deleted') return receiveDeleted(deps, event)
+  return receiveCreated(deps, event)
+}
+
+/**
+ * Handles one message of the objects queue. Resolves when nothing of it needs a redelivery; throws where a retry or a
+ * person is needed. Malformed messages are quarantined with what they said.
+ */
+export const receiveMessage = async (deps: WeightsDeps, text: string): Promise<void> => {
+  let events: ObjectEvent[]
+  try {
+    events = parseObjectEvents(text)
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error
+    return recordFailure(deps, {
+      state: 'quarantined',
+      traceId: hashOf('malformed', text),
+      reason: `malformed event: ${error.message}`,
+      detail: text.slice(0, 4096),
+    })
+  }
+  const results = await Promise.allSettled(events.map((event) => receiveEvent(deps, event)))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}

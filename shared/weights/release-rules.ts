@@ -1,0 +1,204 @@
+import { posix } from 'node:path'
+import { z } from 'zod'
+import type { ObjectState } from './ledger.ts'
+
+/** How completeness of a release is known, as pure rules over the versions of its keys. */
+
+/** One version of a key under a release's prefix, from the ledger, the source's listing or both. */
+export type Candidate = {
+  path: string
+  key: string
+  traceId: string
+  version: string
+  etag: string
+  lastModified: number
+  size: number
+  deleted: boolean
+  /** Absent while no event of it was seen. */
+  state?: ObjectState
+  planId?: string
+  manifestDigest?: string
+  sha256?: string
+  crc64nvme?: string
+}
+
+export type MarkerKind = 'exact' | 'marker' | 'index'
+
+const publishName = '_PUBLISH.json'
+
+/** What a path marks, strongest first: the publisher's list, a configured or well-known marker, an index of shards. */
+export const markerKind = (path: string, configured?: string): MarkerKind | undefined => {
+  if (path === publishName) return 'exact'
+  if (path === configured || path === '_SUCCESS' || path === 'MLmodel') return 'marker'
+  return path.endsWith('.index.json') ? 'index' : undefined
+}
+
+const strength: Record<MarkerKind, number> = { exact: 3, marker: 2, index: 1 }
+
+/** Markers to evaluate: a weaker one is left alone where a stronger one of the same publish came with or after it. */
+export const markersOf = <T extends { path: string; lastModified: number }>(
+  members: readonly T[],
+  configured?: string,
+): { member: T; kind: MarkerKind }[] => {
+  const found = members.flatMap((member) => {
+    const kind = markerKind(member.path, configured)
+    return kind ? [{ member, kind }] : []
+  })
+  return found.filter(
+    ({ member, kind }) =>
+      !found.some((other) => strength[other.kind] > strength[kind] && other.member.lastModified >= member.lastModified),
+  )
+}
+
+/** `_SUCCESS` and `_PUBLISH.json` say something about the release and are not of it. */
+const isBookkeeping = (path: string, configured?: string): boolean =>
+  path === publishName || path === '_SUCCESS' || path === configured
+
+export type Judgement =
+  | { kind: 'members'; members: Candidate[] }
+  | { kind: 'waiting'; reason: string }
+  | { kind: 'digest'; candidate: Candidate; reason: string }
+
+const waiting = (reason: string): Judgement => ({ kind: 'waiting', reason })
+
+const byKey = (candidates: readonly Candidate[]): Map<string, Candidate[]> => {
+  const keys = new Map<string, Candidate[]>()
+  for (const candidate of candidates) keys.set(candidate.key, [...(keys.get(candidate.key) ?? []), candidate])
+  for (const versions of keys.values()) versions.sort((a, b) => b.lastModified - a.lastModified)
+  return keys
+}
+
+const second = (at: number): number => Math.floor(at / 1000)
+
+/**
+ * The version of a key that was current at a time known to the second: `ambiguous` where the newest came in that very
+ * second and an older one may have been current before it.
+ */
+export const currentAt = (versions: readonly Candidate[], at: number): Candidate | 'ambiguous' | undefined => {
+  const until = versions.filter((version) => second(version.lastModified) <= second(at))
+  const [newest, older] = until
+  if (!newest) return undefined
+  if (older && second(newest.lastModified) === second(at)) return 'ambiguous'
+  return newest.deleted ? undefined : newest
+}
+
+const ambiguity = (key: string): Judgement =>
+  waiting(`ambiguous: two versions of ${key} may be the one that was published; publish with _PUBLISH.json to name it`)
+
+/** Every key's version at the marker's time. */
+export const membersAt = (candidates: readonly Candidate[], at: number, configured?: string): Judgement => {
+  const members: Candidate[] = []
+  for (const [key, versions] of byKey(candidates)) {
+    if (versions[0] && isBookkeeping(versions[0].path, configured)) continue
+    const current = currentAt(versions, at)
+    if (current === 'ambiguous') return ambiguity(key)
+    if (current) members.push(current)
+  }
+  return members.length === 0
+    ? waiting('no object was there when the marker was written')
+    : { kind: 'members', members }
+}
+
+const entrySchema = z
+  .object({
+    key: z.string().min(1),
+    size: z.number().int().nonnegative(),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
+    versionId: z.string().optional(),
+    crc64nvme: z.string().optional(),
+  })
+  .refine((entry) => entry.sha256 ?? entry.versionId ?? entry.crc64nvme, {
+    error: 'needs sha256, versionId or crc64nvme',
+  })
+export const publishSchema = z.object({ files: z.array(entrySchema).min(1) })
+export type Publish = z.infer<typeof publishSchema>
+
+const matches = (candidate: Candidate, entry: Publish['files'][number]): boolean | 'unknown' => {
+  if (candidate.deleted || candidate.size !== entry.size) return false
+  if (entry.versionId !== undefined && candidate.version !== entry.versionId) return false
+  if (entry.crc64nvme !== undefined) {
+    if (candidate.crc64nvme !== undefined && candidate.crc64nvme !== entry.crc64nvme) return false
+    if (candidate.crc64nvme === undefined && entry.versionId === undefined && entry.sha256 === undefined)
+      return 'unknown'
+  }
+  if (entry.sha256 === undefined) return true
+  return candidate.sha256 === undefined ? 'unknown' : candidate.sha256 === entry.sha256
+}
+
+/** The versions that the publisher's list names, by size and content. Several of equal content are one choice: the newest. */
+export const membersListed = (candidates: readonly Candidate[], publish: Publish): Judgement => {
+  const members: Candidate[] = []
+  for (const entry of publish.files) {
+    const versions = candidates
+      .filter(({ path }) => path === entry.key)
+      .toSorted((a, b) => b.lastModified - a.lastModified)
+    const match = versions.find((candidate) => matches(candidate, entry) === true)
+    if (match) {
+      members.push(match)
+      continue
+    }
+    const open = versions.filter((candidate) => matches(candidate, entry) === 'unknown')
+    const readable = open.find(({ state }) => state === 'protected' || state === 'sealed')
+    if (readable && entry.sha256 !== undefined)
+      return { kind: 'digest', candidate: readable, reason: `the SHA-256 of ${readable.key} is being read` }
+    return waiting(
+      open.length > 0
+        ? `${open[0]?.key} is not yet in the replica`
+        : `no version of ${entry.key} has the size and content that _PUBLISH.json lists`,
+    )
+  }
+  return { kind: 'members', members }
+}
+
+export const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
+
+/**
+ * The shards that an index names and everything else that was there when the last of them came. An index may precede its
+ * shards.
+ */
+export const membersIndexed = (
+  candidates: readonly Candidate[],
+  index: Candidate,
+  shards: readonly string[],
+  configured?: string,
+): Judgement => {
+  const keys = byKey(candidates)
+  const folder = posix.dirname(index.key)
+  const chosen: Candidate[] = [index]
+  for (const shard of shards) {
+    const key = folder === '.' ? shard : `${folder}/${shard}`
+    const versions = keys.get(key) ?? []
+    const current = currentAt(versions, index.lastModified)
+    if (current === 'ambiguous') return ambiguity(key)
+    const after = versions.filter(
+      (version) => second(version.lastModified) > second(index.lastModified) && !version.deleted,
+    )
+    const pick = current ?? after.at(-1)
+    if (!pick) return waiting(`shard ${key}, which ${index.key} names, has not been published`)
+    if (!current && after.length > 1) return ambiguity(key)
+    chosen.push(pick)
+  }
+  const completeAt = Math.max(...chosen.map(({ lastModified }) => lastModified))
+  const named = new Set(chosen.map(({ key }) => key))
+  const rest = membersAt(
+    candidates.filter(({ key }) => !named.has(key)),
+    completeAt,
+    configured,
+  )
+  if (rest.kind !== 'members')
+    return rest.kind === 'waiting' && chosen.length === candidates.length ? { kind: 'members', members: chosen } : rest
+  return { kind: 'members', members: [...chosen, ...rest.members] }
+}
+
+/** What a complete list of members still waits for, or undefined when every one is in the replica. */
+export const unready = (members: readonly Candidate[]): string | undefined => {
+  const open = members.filter(({ state }) => state !== 'protected' && state !== 'sealed')
+  const [first] = open
+  if (!first) return undefined
+  if (first.state === 'superseded' || first.state === 'refused')
+    return `${first.key} (version ${first.version}) was ${first.state}`
+  return `${open.length} of ${members.length} objects are not yet in the replica, ${first.key} among them`
+}

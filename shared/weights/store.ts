@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto'
+import { CorruptError } from '../errors.ts'
+import type { BlobStat, BlobStore, Clock, Random, Telemetry } from '../ports.ts'
+import { decodeBodyHeader } from './body.ts'
+import { crc32c, decodeBody, encodeBody, sha256Hex } from './codec.ts'
+import type { ChunkIndex } from './ledger.ts'
+import type { ChunkRef } from './manifest.ts'
+import { alternateChunkName, chunkName, partName } from './names.ts'
+import { hashOf, recordFailure } from './outcome.ts'
+
+export type StoreDeps = { store: BlobStore; clock: Clock; random: Random; telemetry: Telemetry }
+
+/** `bytesSent` counts body bytes that left for the replica, kept or not; `indexed` says that the index had the chunk. */
+export type Stored = { ref: ChunkRef; bytesSent: number; reused: boolean; indexed: boolean }
+
+const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('base64')
+
+const refOf = (id: string, length: number, codec: string, stat: BlobStat, canonicalName: string): ChunkRef => ({
+  id: `sha256:${id}`,
+  length,
+  codec,
+  base: null,
+  ...(stat.name === canonicalName ? {} : { name: stat.name }),
+  storedBytes: stat.size,
+  crc32c: stat.crc32c,
+  generation: stat.generation,
+})
+
+/** Decodes a body that is about to leave and compares it with what it stands for: memory flips and encoder bugs stay here. */
+const readBack = async (id: string, body: Uint8Array, plainBytes: number): Promise<void> => {
+  const found = sha256Hex(await decodeBody(body, { plainBytesMax: plainBytes }))
+  if (found !== id)
+    throw new CorruptError(
+      `the encoder's output for sha256:${id} decodes to sha256:${found}: not sent; the machine's memory is suspect`,
+    )
+}
+
+/** What is under an existing name: our very bytes, other bytes that decode to the same chunk, or something else. */
+const inspect = async (
+  deps: StoreDeps,
+  stat: BlobStat,
+  mine: { id: string; codec: string; body: Uint8Array; plainBytes: number },
+): Promise<{ codec: string } | { wrong: string }> => {
+  // An equal CRC can be forged, an equal MD5 of bytes that we choose cannot.
+  if (stat.size === mine.body.length && stat.crc32c === crc32c(mine.body) && stat.md5 === md5(mine.body))
+    return { codec: mine.codec }
+  try {
+    const body = await deps.store.read(stat.name, { generation: stat.generation, bytesMax: mine.plainBytes + 4096 })
+    if (!body) return { wrong: 'it vanished while it was compared' }
+    const found = sha256Hex(await decodeBody(body, { plainBytesMax: mine.plainBytes }))
+    return found === mine.id ? { codec: decodeBodyHeader(body).codec } : { wrong: `its bytes are sha256:${found}` }
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error
+    return { wrong: error.message }
+  }
+}
+
+const storeBody = async (
+  deps: StoreDeps,
+  id: string,
+  plain: Uint8Array,
+  nameOf: (nonce?: string) => string,
+  metadata: Record<string, string>,
+): Promise<Stored> => {
+  const { codec, body } = await encodeBody(plain)
+  await readBack(id, body, plain.length)
+  const options = { crc32c: crc32c(body), metadata: { codec, ...metadata } }
+  const canonical = nameOf()
+  const created = await deps.store.create(canonical, body, options)
+  if (created)
+    return {
+      ref: refOf(id, plain.length, codec, created, canonical),
+      bytesSent: body.length,
+      reused: false,
+      indexed: false,
+    }
+
+  const existing = await deps.store.stat(canonical)
+  if (existing) {
+    const verdict = await inspect(deps, existing, { id, codec, body, plainBytes: plain.length })
+    if ('codec' in verdict)
+      return {
+        ref: refOf(id, plain.length, verdict.codec, existing, canonical),
+        bytesSent: body.length,
+        reused: true,
+        indexed: false,
+      }
+    await recordFailure(deps, {
+      state: 'quarantined',
+      traceId: hashOf(existing.name, existing.generation),
+      reason: `the body under ${existing.name} is not that chunk: ${verdict.wrong}; the true body is kept under another name`,
+      name: existing.name,
+      detail: `generation ${existing.generation}, ${existing.size} bytes`,
+    })
+  }
+  const alternate = nameOf(deps.random.hex(8))
+  const second = await deps.store.create(alternate, body, options)
+  if (!second) throw new CorruptError(`a name chosen at random exists: ${alternate}`)
+  return {
+    ref: refOf(id, plain.length, codec, second, canonical),
+    bytesSent: body.length * 2,
+    reused: false,
+    indexed: false,
+  }
+}
+
+/**
+ * Makes sure that the replica has a chunk and says under which name, generation and checksum. Nothing is encoded or sent
+ * when the index has it on record as verified; whatever else is found under the name is compared before it is believed.
+ */
+export const storeChunk = async (
+  deps: StoreDeps & { chunks: ChunkIndex },
+  plain: Uint8Array,
+  plainId = sha256Hex(plain),
+  believeIndex = true,
+): Promise<Stored> => {
+  const known = believeIndex ? await deps.chunks.lookup(plainId) : undefined
+  if (known) return { ref: known, bytesSent: 0, reused: true, indexed: true }
+  return storeBody(
+    deps,
+    plainId,
+    plain,
+    (nonce) => (nonce ? alternateChunkName(plainId, nonce) : chunkName(plainId)),
+    {},
+  )
+}
+
+/** Stores a list as a content-addressed part. `hint` goes into the object's metadata, for people and for the collector. */
+export const storePart = async (deps: StoreDeps, plain: Uint8Array, hint: Record<string, string>): Promise<Stored> => {
+  const id = sha256Hex(plain)
+  return storeBody(deps, id, plain, (nonce) => (nonce ? `${partName(id)}~${nonce}` : partName(id)), hint)
+}
+
+export const idHex = (id: string): string => id.slice('sha256:'.length)
+
+/** Where a reference's body is. */
+export const bodyName = (ref: { id: string; name?: string | undefined }, kind: 'chunk' | 'part'): string =>
+  ref.name ?? (kind === 'chunk' ? chunkName(idHex(ref.id)) : partName(idHex(ref.id)))
+
+/** Lists of at most 10,000 chunks with room to spare. */
+const partPlainBytesMax = 64 * 2 ** 20
+
+/** Fetches, decodes and rehashes a part. Throws CorruptError when it is missing or not what its id says. */
+export const readPart = async (
+  store: BlobStore,
+  ref: { id: string; name?: string | undefined; generation: string },
+): Promise<Uint8Array> => {
+  const name = bodyName(ref, 'part')
+  const body = await store.read(name, { generation: ref.generation, bytesMax: partPlainBytesMax })
+  if (!body) throw new CorruptError(`part ${name}, generation ${ref.generation}, is missing from the replica`)
+  const plain = await decodeBody(body, { plainBytesMax: partPlainBytesMax })
+  if (`sha256:${sha256Hex(plain)}` !== ref.id) throw new CorruptError(`part ${name} does not hash to its name`)
+  return plain
+}

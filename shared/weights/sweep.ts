@@ -1,0 +1,55 @@
+import type { Deadline, WeightsDeps } from './deps.ts'
+import { commitObject, resendUnits } from './commit.ts'
+import { evaluateRelease } from './release.ts'
+
+/** Units of a plan that has made no end of itself for this long are sent again. */
+const nudgeMs = 30 * 60_000
+const reserveMs = 60_000
+
+export type Swept = {
+  pending: number
+  committed: number
+  resent: number
+  failed: number
+  releases: number
+  finished: boolean
+}
+
+/**
+ * Finds what no trigger announced: objects whose units are all done, plans whose units were lost, releases that wait for
+ * time to pass. One failure does not keep the rest from being looked at.
+ */
+export const sweep = async (deps: WeightsDeps, deadline: Deadline): Promise<Swept> => {
+  const swept: Swept = { pending: 0, committed: 0, resent: 0, failed: 0, releases: 0, finished: true }
+  const guarded = async (work: () => Promise<void>, fields: Record<string, unknown>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      swept.failed += 1
+      deps.telemetry.log('error', 'the sweep passed over one', { ...fields, error })
+    }
+  }
+  for await (const row of deps.objects.pending()) {
+    if (deadline.remainingMs() < reserveMs) return { ...swept, finished: false }
+    swept.pending += 1
+    await guarded(
+      async () => {
+        const quietSince = row.nudgedAt ?? row.plannedAt
+        if (row.left === 0) swept.committed += (await commitObject(deps, row.traceId, deadline)) === 'sealed' ? 1 : 0
+        else if (deps.clock.now() - quietSince > nudgeMs) {
+          await deps.objects.update(row.traceId, row.planId, { nudgedAt: deps.clock.now() })
+          await resendUnits(deps, row)
+          swept.resent += 1
+        }
+      },
+      { traceId: row.traceId },
+    )
+  }
+  for await (const release of deps.releases.open()) {
+    if (deadline.remainingMs() < reserveMs) return { ...swept, finished: false }
+    swept.releases += 1
+    await guarded(() => evaluateRelease(deps, release.bucket, release, { sweep: true }), { model: release.model })
+  }
+  deps.telemetry.count('PendingObjects', swept.pending)
+  return swept
+}

@@ -1,0 +1,76 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { S3Client } from '@aws-sdk/client-s3'
+import { SQSClient } from '@aws-sdk/client-sqs'
+import { randomBytes } from 'node:crypto'
+import { createChunkIndex } from './clouds/aws/chunk-index.ts'
+import { createObjectLedger } from './clouds/aws/object-ledger.ts'
+import { createDigestLedger, createSegmentLedger } from './clouds/aws/segment-ledger.ts'
+import { createChain, createReleaseLedger } from './clouds/aws/release-ledger.ts'
+import { createS3Source } from './clouds/aws/s3-source.ts'
+import { createSqsQueue } from './clouds/aws/sqs-queue.ts'
+import { createGcsBlobStore } from './clouds/gcp/blob-store.ts'
+import { createKeylessAuth } from './clouds/gcp/keyless.ts'
+import { createStorage } from './clouds/gcp/storage-client.ts'
+import { type Env, readEnv } from './env.ts'
+import { createTelemetry } from './telemetry.ts'
+import type { WeightsDeps } from './weights/deps.ts'
+
+/** Builds what a function needs from its environment, once, in its init phase. */
+
+/** Attempts and timeouts of every AWS client: a call that hangs must not eat the function's time. */
+const awsClient = {
+  maxAttempts: 5,
+  requestHandler: {
+    connectionTimeout: 3000,
+    requestTimeout: 30_000,
+    httpsAgent: { maxSockets: 200 },
+    httpAgent: { maxSockets: 200 },
+  },
+}
+
+const openStorage = (env: Env, s3: S3Client) => {
+  const { project } = env.config.replica
+  if (env.gcsEndpoint !== undefined)
+    return createStorage({ projectId: project, endpoint: env.gcsEndpoint, token: env.serviceAccount })
+  const authClient = createKeylessAuth({
+    audience: env.wifAudience,
+    serviceAccount: env.serviceAccount,
+    region: env.region,
+    credentials: async () => s3.config.credentials(),
+  })
+  return createStorage({ projectId: project, authClient })
+}
+
+export type Wiring = { deps: WeightsDeps; env: Env; sqs: SQSClient; dynamodb: DynamoDBClient; flush: () => void }
+
+export const wireWeights = (): Wiring => {
+  const env = readEnv()
+  const s3 = new S3Client(awsClient)
+  const sqs = new SQSClient(awsClient)
+  const dynamodb = new DynamoDBClient(awsClient)
+  const { replica, retention } = env.config
+  const telemetry = createTelemetry()
+  const table = env.ledgerTable
+  const deps: WeightsDeps = {
+    config: env.config,
+    source: createS3Source(s3),
+    store: createGcsBlobStore({
+      storage: openStorage(env, s3),
+      bucket: replica.bucket,
+      prefix: replica.prefix,
+      retentionMode: retention.mode,
+    }),
+    objects: createObjectLedger(dynamodb, table),
+    segments: createSegmentLedger(dynamodb, table),
+    digests: createDigestLedger(dynamodb, table),
+    chunks: createChunkIndex(dynamodb, table),
+    releases: createReleaseLedger(dynamodb, table),
+    chain: createChain(dynamodb, table),
+    objectsQueue: createSqsQueue(sqs, env.objectsQueueUrl),
+    workQueue: createSqsQueue(sqs, env.segmentsQueueUrl),
+    telemetry,
+    clock: { now: () => Date.now() },
+    random: { next: () => Math.random(), hex: (bytes) => randomBytes(bytes).toString('hex') },
+  }
+  return { deps, env, sqs, dynamodb, flush: telemetry.flush }
+}

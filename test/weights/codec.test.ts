@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import { zstdDecompressSync } from 'node:zlib'
+import { describe, expect, it } from 'vitest'
+import { CorruptError, FormatVersionError, InvalidInputError } from '../../shared/errors.ts'
+import { type Codec, decodeBodyHeader, encodeBodyHeader } from '../../shared/weights/body.ts'
+import { crc32c, decodeBody, encodeBody, partBody, readPartBody, sha256Hex } from '../../shared/weights/codec.ts'
+import vectors from '../vectors/weights.json' with { type: 'json' }
+
+const plainBytesMax = 4 * 2 ** 20
+const errors: Record<string, typeof CorruptError | typeof FormatVersionError> = {
+  Corrupt: CorruptError,
+  FormatVersion: FormatVersionError,
+}
+const bytesOf = (base64: string): Buffer => Buffer.from(base64, 'base64')
+const text = Buffer.from('a line that repeats\n'.repeat(500))
+
+describe('body headers', () => {
+  it.each(vectors.bodies.headers)(
+    'is the other implementation’s: $codec',
+    ({ codec, plainLength, params, base, header }) => {
+      const fields = {
+        codec: codec as Codec,
+        plainLength,
+        params: bytesOf(params),
+        ...(base !== undefined && { base: bytesOf(base) }),
+      }
+      const encoded = encodeBodyHeader(fields)
+      expect(Buffer.from(encoded).toString('base64')).toBe(header)
+      expect(decodeBodyHeader(Buffer.concat([encoded, text]))).toEqual({ ...fields, payloadOffset: encoded.length })
+    },
+  )
+
+  it('refuses what the layout cannot hold', () => {
+    for (const bad of [
+      { codec: 'raw', plainLength: -1 },
+      { codec: 'raw', plainLength: 2 ** 53 },
+      { codec: 'raw', plainLength: 1, base: new Uint8Array(32) },
+      { codec: 'delta', plainLength: 1 },
+      { codec: 'delta', plainLength: 1, base: new Uint8Array(31) },
+      { codec: 'exp-zstd', plainLength: 1, params: new Uint8Array(65_536) },
+    ] as const)
+      expect(() => encodeBodyHeader(bad)).toThrow(InvalidInputError)
+  })
+})
+
+describe('decodeBody', () => {
+  it.each(vectors.bodies.good)('reads $name', async ({ codec, plain, body }) => {
+    expect(decodeBodyHeader(bytesOf(body)).codec).toBe(codec)
+    expect(Buffer.from(await decodeBody(bytesOf(body), { plainBytesMax }))).toEqual(bytesOf(plain))
+  })
+
+  it.each(vectors.bodies.bad)('refuses $name', async ({ error, body }) => {
+    const expected = errors[error]
+    if (!expected) throw new Error(`no error ${error}`)
+    await expect(decodeBody(bytesOf(body), { plainBytesMax })).rejects.toThrow(expected)
+  })
+
+  it('refuses a codec that it cannot decode, and names it', async () => {
+    const body = encodeBodyHeader({ codec: 'exp-zstd', plainLength: 0 })
+    await expect(decodeBody(body, { plainBytesMax })).rejects.toThrow('codec exp-zstd')
+    await expect(decodeBody(body, { plainBytesMax })).rejects.toThrow(FormatVersionError)
+  })
+
+  it('would read the frame with a wide window if its window were not bounded', () => {
+    const wide = vectors.bodies.bad.find(({ name }) => name.includes('window'))
+    expect(zstdDecompressSync(bytesOf(wide?.body ?? '').subarray(16)).toString()).toBe('hello')
+  })
+})
+
+describe('encodeBody', () => {
+  it('keeps zstd only where it is smaller', async () => {
+    const packed = await encodeBody(text)
+    expect(packed.codec).toBe('zstd')
+    expect(packed.body.length).toBeLessThan(200)
+    const noise = createHash('sha256').update('noise').digest()
+    expect(await encodeBody(noise)).toMatchObject({ codec: 'raw', body: { length: 16 + noise.length } })
+    expect(await encodeBody(new Uint8Array(0))).toMatchObject({ codec: 'raw', body: { length: 16 } })
+  })
+
+  it('writes a standard frame that knows its length and its checksum', async () => {
+    const { body } = await encodeBody(text, { level: 3 })
+    const frame = Buffer.from(body).subarray(16)
+    expect(zstdDecompressSync(frame)).toEqual(text)
+    const descriptor = frame.readUInt8(4)
+    expect({ hasSize: descriptor >> 6 > 0 || (descriptor & 0x20) !== 0, hasChecksum: (descriptor & 4) !== 0 }).toEqual({
+      hasSize: true,
+      hasChecksum: true,
+    })
+  })
+
+  it('gives back plain bytes of the largest chunk', async () => {
+    const plain = Buffer.alloc(plainBytesMax, 'weights')
+    const { body } = await encodeBody(plain)
+    expect(plain.equals(await decodeBody(body, { plainBytesMax }))).toBe(true)
+    await expect(decodeBody(body, { plainBytesMax: plainBytesMax - 1 })).rejects.toThrow('allowed here')
+  })
+})
+
+describe('parts', () => {
+  const part = { chunks: Array.from({ length: 100 }, (_, index) => ({ id: `sha256:${index}`, length: 4_194_304 })) }
+
+  it('come back by the id of their JSON', async () => {
+    const { id, body } = await partBody(part)
+    expect(id).toBe(sha256Hex(Buffer.from(JSON.stringify(part))))
+    expect(await readPartBody(body, { id, plainBytesMax })).toEqual(part)
+  })
+
+  it('are refused where they are another part, not JSON or too large', async () => {
+    const { id, body } = await partBody(part)
+    const other = await partBody({ chunks: [] })
+    await expect(readPartBody(other.body, { id, plainBytesMax })).rejects.toThrow(`the part ${id} holds`)
+    await expect(readPartBody(body, { id, plainBytesMax: 100 })).rejects.toThrow(CorruptError)
+    const broken = await encodeBody(Buffer.from('{"chunks":'))
+    const options = { id: sha256Hex(Buffer.from('{"chunks":')), plainBytesMax }
+    await expect(readPartBody(broken.body, options)).rejects.toThrow('not JSON')
+  })
+})
+
+describe('crc32c', () => {
+  it('is unsigned and starts anew each time', () => {
+    expect([crc32c(Buffer.from('123456789')), crc32c(Buffer.from('123456789')), crc32c(new Uint8Array(0))]).toEqual([
+      0xe3069283, 0xe3069283, 0,
+    ])
+  })
+})
