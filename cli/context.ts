@@ -55,19 +55,21 @@ type Replica = { project: string; bucket: string; prefix: string }
 
 const parseReplicaUrl = (url: string): Replica => {
   const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:\/(.*))?$/.exec(url)
-  if (!match?.[1])
-    throw new InvalidInputError(`--replica: found "${url}", expected gs://bucket or gs://bucket/prefix`)
+  if (!match?.[1]) throw new InvalidInputError(`--replica: found "${url}", expected gs://bucket or gs://bucket/prefix`)
   const prefix = (match[2] ?? '').replace(/\/+$/, '')
   return { project: 'lifeboat', bucket: match[1], prefix: prefix === '' ? '' : `${prefix}/` }
 }
+
+/** True where the configuration is not there, as opposed to wrong. */
+const isMissingFile = (error: unknown): boolean =>
+  error instanceof InvalidInputError && error.cause instanceof Error && 'code' in error.cause && error.cause.code === 'ENOENT'
 
 const findReplica = async (context: Pick<CliContext, 'cwd'>, options: GlobalOptions): Promise<Replica> => {
   if (options.replica !== undefined) return parseReplicaUrl(options.replica)
   try {
     return (await loadConfig(context, options)).replica
   } catch (error) {
-    const named = options.config !== undefined || !(error instanceof InvalidInputError) || !error.cause
-    if (named) throw error
+    if (options.config !== undefined || !isMissingFile(error)) throw error
     throw new InvalidInputError(
       `which replica? give --replica gs://bucket/prefix, or a configuration by --config (there is no ${configFileDefault} here)`,
       { cause: error },

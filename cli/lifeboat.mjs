@@ -40,7 +40,9 @@ const start = async () => {
     await main()
     return
   }
-  const packaged = process.env.LIFEBOAT_RESTARTED ? undefined : findPackagedNode(dirname(fileURLToPath(import.meta.url)))
+  const packaged = process.env.LIFEBOAT_RESTARTED
+    ? undefined
+    : findPackagedNode(dirname(fileURLToPath(import.meta.url)))
   if (packaged) {
     restart(packaged)
     return

@@ -45,10 +45,7 @@ export const humanAge = (time: string, nowMs: number): string => {
 
 /** Text from a replica or a key that a terminal must not obey: control and bidirectional marks are escaped. */
 export const printable = (text: string): string =>
-  text.replaceAll(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
-  )
+  text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
 
 const bare = {
   top: '',

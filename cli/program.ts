@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { LifeboatError } from '../shared/errors.ts'
+import manifest from '../package.json' with { type: 'json' }
 import * as completion from './commands/completion.ts'
 import * as config from './commands/config.ts'
 import * as ls from './commands/ls.ts'
@@ -19,17 +19,12 @@ const examples = `Examples:
 Results are on stdout, progress is on stderr. With --json stdout is one JSON object with "schema": 1.
 Reading a replica needs Google credentials alone (gcloud auth application-default login, or a service account).`
 
-const version = (): string => {
-  const json: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-  return typeof json === 'object' && json !== null && 'version' in json ? String(json.version) : 'unknown'
-}
-
 /** The whole command; every file of `commands/` adds its own. */
 export const createProgram = (context: CliContext): Command => {
   const program = new Command('lifeboat')
   program
     .description('A verified, restorable copy of model weights and feature rows in a second cloud.')
-    .version(version(), '-V, --version', 'print the version')
+    .version(manifest.version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help of a command')
     .addOption(new Option('--config <file>', 'configuration file (default: lifeboat.yml here)').env('LIFEBOAT_CONFIG'))

@@ -32,6 +32,9 @@ export type LocalStack = {
   /** Starts the runner again on the same data and port, killing it where it still runs. */
   restartRunner(): Promise<void>
   s3: S3Client
+  dir: string
+  /** Holds the token by which gcloud is an administrator of the embedded GCS. */
+  tokenFile: string
   /** Lines of environment for `aws`, `gcloud storage` and `lifeboat`. */
   environment: Record<string, string>
   stop(): Promise<void>
@@ -156,6 +159,8 @@ export const startStack = async (options: {
     if (options.buckets !== false) for (const { name } of config.buckets) await createSourceBucket(s3, name)
     await createReplicaBucket(endpoints.gcs, config)
     const { buildDir, template } = await packaging
+    const tokenFile = join(dir, 'gcloud-token')
+    writeFileSync(tokenFile, 'lifeboat-admin')
     const templateFile = join(dir, 'template.json')
     writeFileSync(templateFile, JSON.stringify(template))
     const serve: ServeOptions = {
@@ -180,6 +185,8 @@ export const startStack = async (options: {
         runner = await startRunnerProcess(dir, serve)
       },
       s3,
+      dir,
+      tokenFile,
       environment,
       stop: async () => {
         s3.destroy()

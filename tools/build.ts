@@ -11,9 +11,6 @@ export type BuiltFunction = { name: string; zip: string; unpacked: string; bytes
 
 const banner = `import{createRequire as __cr}from'node:module';import{fileURLToPath as __fu}from'node:url';import{dirname as __dn}from'node:path';const require=__cr(import.meta.url),__filename=__fu(import.meta.url),__dirname=__dn(__filename);`
 
-// A zip keeps local time without a zone, so a local date gives the same bytes in every zone.
-const entryTime = new Date(2000, 0, 1)
-
 const bundle = async (root: string, name: string): Promise<Map<string, Uint8Array>> => {
   const result = await build({
     absWorkingDir: root,
@@ -38,6 +35,8 @@ const bundle = async (root: string, name: string): Promise<Map<string, Uint8Arra
 
 const zipOf = async (files: ReadonlyMap<string, Uint8Array>): Promise<Buffer> => {
   const zip = new yazl.ZipFile()
+  // A zip keeps local time without a zone, so a local date gives the same bytes in every zone.
+  const entryTime = new Date(2000, 0, 1)
   const names = [...files.keys()].sort()
   for (const name of names) {
     const bytes = Buffer.from(files.get(name) ?? [])

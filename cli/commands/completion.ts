@@ -5,9 +5,10 @@ type Entry = { path: string[]; words: string[]; commands: { name: string; descri
 type Flag = { name: string; description: string }
 
 const flagsOf = (command: Command): Flag[] =>
-  command.createHelp().visibleOptions(command).flatMap(({ long, description }) =>
-    long ? [{ name: long, description }] : [],
-  )
+  command
+    .createHelp()
+    .visibleOptions(command)
+    .flatMap(({ long, description }) => (long ? [{ name: long, description }] : []))
 
 /** Every command with the words that may follow it. */
 const entriesOf = (program: Command): Entry[] => {
@@ -16,7 +17,10 @@ const entriesOf = (program: Command): Entry[] => {
     const commands = command.commands.map((child) => ({ name: child.name(), description: child.description() }))
     const flags = [...new Map([...flagsOf(command), ...globals].map((flag) => [flag.name, flag])).values()]
     const words = [...commands.map(({ name }) => name), ...flags.map(({ name }) => name)]
-    return [{ path, words, commands, flags }, ...command.commands.flatMap((child) => walk(child, [...path, child.name()]))]
+    return [
+      { path, words, commands, flags },
+      ...command.commands.flatMap((child) => walk(child, [...path, child.name()])),
+    ]
   }
   return walk(program, [])
 }
@@ -28,7 +32,10 @@ _lifeboat() {
     case "$path $word" in
 ${entries
   .filter(({ path }) => path.length > 0)
-  .map(({ path }) => `      "${path.length > 1 ? path.slice(0, -1).join(' ') : ''} ${path.at(-1) ?? ''}") path="${path.join(' ')}" ;;`)
+  .map(
+    ({ path }) =>
+      `      "${path.length > 1 ? path.slice(0, -1).join(' ') : ''} ${path.at(-1) ?? ''}") path="${path.join(' ')}" ;;`,
+  )
   .join('\n')}
     esac
   done
@@ -49,12 +56,15 @@ const quote = (text: string): string => `'${text.replaceAll('\\', '\\\\').replac
 const fish = (entries: readonly Entry[]): string => {
   const lines = entries.flatMap(({ path, commands, flags }) => {
     const seen = path.map((word) => `__fish_seen_subcommand_from ${word}`)
-    const unseen = commands.length > 0 ? [`not __fish_seen_subcommand_from ${commands.map(({ name }) => name).join(' ')}`] : []
+    const unseen =
+      commands.length > 0 ? [`not __fish_seen_subcommand_from ${commands.map(({ name }) => name).join(' ')}`] : []
     const condition = [...seen, ...unseen].join('; and ')
     const when = condition === '' ? '' : ` -n ${quote(condition)}`
     return [
       ...commands.map(({ name, description }) => `complete -c lifeboat -f${when} -a ${name} -d ${quote(description)}`),
-      ...flags.map(({ name, description }) => `complete -c lifeboat${when} -l ${name.slice(2)} -d ${quote(description)}`),
+      ...flags.map(
+        ({ name, description }) => `complete -c lifeboat${when} -l ${name.slice(2)} -d ${quote(description)}`,
+      ),
     ]
   })
   return `# lifeboat completion fish | source\n${lines.join('\n')}\n`

@@ -77,7 +77,10 @@ export const register = (program: Command, context: CliContext): void => {
     .option('--replica-bucket <name>', 'Cloud Storage bucket of the replica')
     .option('--project <id>', 'Google Cloud project of the replica')
     .option('--force', 'replace a file that exists')
-    .addHelpText('after', '\nExample:\n  lifeboat config init --account 123456789012 --bucket my-models --project my-project')
+    .addHelpText(
+      'after',
+      '\nExample:\n  lifeboat config init --account 123456789012 --bucket my-models --project my-project',
+    )
     .action((_options, command: Command) => init(context, command.optsWithGlobals<InitOptions>()))
   config
     .command('check')

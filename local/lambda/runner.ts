@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
-import { openCheckpoints } from './checkpoints.ts'
+import { type Checkpoints, openCheckpoints } from './checkpoints.ts'
 import { type Clients, createClients } from './clients.ts'
 import { type Invoker, listenForEvents } from './http-api.ts'
 import type { Outcome } from './instance.ts'
@@ -43,11 +43,12 @@ export type Runner = {
   pids(): number[]
   /** SIGKILLs every instance, as a failing sandbox would end; what they worked on comes again. */
   kill(): Promise<void>
-  /** Ends everything after the batches that run now. */
+  /** Ends everything after the batches that run now, or after five seconds. */
   stop(): Promise<void>
 }
 
 const asyncRetries = 2
+const stopGraceMs = 5000
 
 const createPools = (options: RunnerOptions): Map<string, Pool> => {
   const { stack, buildDir, instancesMax = 2, idleMs = 300_000 } = options
@@ -111,24 +112,16 @@ const messagesOf = async (clients: Clients, QueueUrl: string): Promise<number> =
   return names.reduce((total, name) => total + Number(Attributes?.[name] ?? 0), 0)
 }
 
-/**
- * Runs the functions of a deployed stack on this machine: every event source mapping, rule and schedule of the template
- * with Lambda's own rules, each instance a process of its own that runs the built bundle.
- */
-export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
-  const { stack, dir, scheduleSpeed = 1, instancesMax = 2 } = options
-  const onError = options.onError ?? ((where, error) => console.error(`runner: ${where}:`, error))
-  const clients = createClients(stack.endpoints, stack.region)
-  const checkpoints = openCheckpoints(dir)
-  const pools = createPools(options)
-  const invoker = createInvoker(stack, pools)
-  const invoke = (functionArn: string, payload: unknown): Promise<Outcome> =>
-    invoker.invoke(invoker.find(functionArn) ?? functionArn, payload)
+type Starting = {
+  options: RunnerOptions
+  clients: Clients
+  checkpoints: Checkpoints
+  invoke: (functionArn: string, payload: unknown) => Promise<Outcome>
+  onError: (where: string, error: unknown) => void
+}
 
-  const stats = (): Record<string, PoolStats> =>
-    Object.fromEntries([...pools].map(([name, pool]) => [name, pool.stats()]))
-  const server = await listenForEvents({ port: options.port ?? 0, stack, clients, invoker, stats })
-
+const startSources = ({ options, clients, checkpoints, invoke, onError }: Starting) => {
+  const { stack, instancesMax = 2, scheduleSpeed = 1 } = options
   const queues = stack.sqsMappings.map((mapping) =>
     startSqsSource({
       sqs: clients.sqs,
@@ -155,6 +148,28 @@ export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
       if (!outcome.ok) onError(schedule.logicalId, outcome.error)
     }),
   )
+  return { queues, streams, tickers }
+}
+
+/**
+ * Runs the functions of a deployed stack on this machine: every event source mapping, rule and schedule of the template
+ * with Lambda's own rules, each instance a process of its own that runs the built bundle.
+ */
+export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
+  const { stack, dir } = options
+  const onError = options.onError ?? ((where, error) => console.error(`runner: ${where}:`, error))
+  const clients = createClients(stack.endpoints, stack.region)
+  const checkpoints = openCheckpoints(dir)
+  const pools = createPools(options)
+  const invoker = createInvoker(stack, pools)
+  const invoke = (functionArn: string, payload: unknown): Promise<Outcome> =>
+    invoker.invoke(invoker.find(functionArn) ?? functionArn, payload)
+
+  const stats = (): Record<string, PoolStats> =>
+    Object.fromEntries([...pools].map(([name, pool]) => [name, pool.stats()]))
+  const server = await listenForEvents({ port: options.port ?? 0, stack, clients, invoker, stats })
+
+  const { queues, streams, tickers } = startSources({ options, clients, checkpoints, invoke, onError })
 
   const quiet = async (): Promise<boolean> => {
     if (invoker.pending() > 0 || [...pools.values()].some((pool) => pool.stats().inFlight > 0)) return false
@@ -183,7 +198,9 @@ export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
   }
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
+    const impatience = setInterval(() => void kill(), stopGraceMs)
     await Promise.all([...queues, ...streams, ...tickers].map((source) => source.stop()))
+    clearInterval(impatience)
     await server.close()
     await kill()
     checkpoints.close()

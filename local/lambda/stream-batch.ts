@@ -29,11 +29,11 @@ const sequenceOf = (record: StreamRecord): string => record.dynamodb.SequenceNum
  * record, halved first where `bisect` is on (halving costs no retry), until it succeeds, is too old or out of retries.
  */
 export const runStreamBatch = async (
-  records: StreamRecord[],
+  records: readonly StreamRecord[],
   policy: BatchPolicy,
   ports: BatchPorts,
 ): Promise<void> => {
-  const pieces: Piece[] = [{ records, retries: 0, invocations: 0, outcome: undefined }]
+  const pieces: Piece[] = [{ records: [...records], retries: 0, invocations: 0, outcome: undefined }]
   const leave = async (piece: Piece, count: number, condition: GivenUp['condition']): Promise<void> => {
     const given = piece.records.splice(0, count)
     await ports.giveUp({ records: given, condition, invocations: piece.invocations, outcome: piece.outcome })

@@ -106,12 +106,15 @@ export const etagOf = (about: About, md5: Buffer): string =>
 
 export type Tag = [key: string, value: string]
 
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html */
+const tagText = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u
+
 export const checkTags = (tags: Tag[]): Tag[] => {
   if (tags.length > 10) throw new S3Error(400, 'BadRequest', 'Object tags cannot be greater than 10')
   for (const [key, value] of tags) {
-    if (key.length < 1 || key.length > 128)
+    if (key.length < 1 || key.length > 128 || !tagText.test(key))
       throw new S3Error(400, 'InvalidTag', 'The TagKey you have provided is invalid', { details: { TagKey: key } })
-    if (value.length > 256)
+    if (value.length > 256 || !tagText.test(value))
       throw new S3Error(400, 'InvalidTag', 'The TagValue you have provided is invalid', { details: { TagKey: key } })
   }
   if (new Set(tags.map(([key]) => key)).size !== tags.length)

@@ -16,7 +16,7 @@ export type DiskEntry = { kind: 'file' | 'folder' | 'link' | 'other'; size: numb
 /** Throws TargetDiskError, naming the path, where the disk is full, read-only or refuses. */
 export type RestoreDisk = {
   inspect(path: string): Promise<DiskEntry | undefined>
-  /** Makes the folder and those above it. */
+  /** Makes the folder and those above it; the empty path is the restore folder itself. */
   makeFolder(path: string): Promise<void>
   openToRead(path: string): Promise<DiskFile>
   /** Opens for reading and writing, creating an empty file where there is none. */

@@ -25,7 +25,7 @@ export type FileDeps = {
 export type Proof = 'source checksum' | 'chunk digests'
 
 /** How often the journal is written; an interruption costs no more than this in transfer. */
-const journalEveryBytes = 64 * 2 ** 20
+const journalEveryBytes = 256 * 2 ** 20
 
 type Journal = { lifeboat: 1; manifest: string; verifiedBytes: number }
 
@@ -55,14 +55,12 @@ const checkOf = (manifest: ObjectManifest): Check | undefined => {
     : { algorithm: 'SHA256', type: 'FULL_OBJECT', value: Buffer.from(sha256, 'hex').toString('base64') }
 }
 
-const createProver = (
-  manifest: ObjectManifest,
-): { update(bytes: Uint8Array): void; prove(): Proof } => {
+const createProver = (manifest: ObjectManifest): { update(bytes: Uint8Array): void; prove(): Proof } => {
   const check = checkOf(manifest)
   const digest = check && { algorithm: check.algorithm, bounds: boundsWithin(check, manifest.size, 0, manifest.size) }
   const digester = createPieceDigester(digest ?? null, 0, manifest.size)
   return {
-    update: digester.update,
+    update: (bytes) => digester.update(bytes),
     prove: () => {
       if (!check) return 'chunk digests'
       const verdict = compareChecksum(check, manifest.size, digester.pieces())

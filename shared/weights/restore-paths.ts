@@ -23,7 +23,7 @@ const fault = (path: string): string | undefined => {
   if (!path.isWellFormed()) return 'is not UTF-8'
   if (path.includes('\0')) return 'holds a NUL'
   if (path.includes('\\')) return 'holds a backslash'
-  if (path.startsWith('/') || /^[A-Za-z]:/.test(path)) return 'is absolute'
+  if (path.startsWith('/') || /^[A-Za-z]:(\/|$)/.test(path)) return 'is absolute'
   for (const segment of path.split('/')) {
     if (segment === '' || segment === '.' || segment === '..') return `has the segment "${segment}"`
     if (Buffer.byteLength(segment) > segmentBytesMax) return `has a segment of more than ${segmentBytesMax} bytes`
@@ -40,17 +40,21 @@ const foldersOf = (path: string): string[] => {
 /** What file systems that ignore case or normalize Unicode take for one name. */
 const folded = (path: string): string => path.normalize('NFC').toLowerCase().normalize('NFC')
 
-/** Two files at one path, or a file where another one needs a folder. */
-const findClash = (paths: readonly string[], fold: (path: string) => string): [string, string] | undefined => {
-  const files = new Map<string, string>()
-  for (const path of paths) {
-    const rival = files.get(fold(path))
+/** Two files at one path, or a file where another path needs a folder. */
+const findClash = (
+  files: readonly string[],
+  folders: readonly string[],
+  fold: (path: string) => string,
+): [string, string] | undefined => {
+  const taken = new Map<string, string>()
+  for (const path of files) {
+    const rival = taken.get(fold(path))
     if (rival !== undefined) return [rival, path]
-    files.set(fold(path), path)
+    taken.set(fold(path), path)
   }
-  for (const path of paths)
+  for (const path of [...files, ...folders.map((folder) => `${folder}/`)])
     for (const folder of foldersOf(path)) {
-      const rival = files.get(fold(folder))
+      const rival = taken.get(fold(folder))
       if (rival !== undefined) return [rival, path]
     }
   return undefined
@@ -62,17 +66,21 @@ const quoted = (path: string): string => JSON.stringify(path)
  * Refuses with UnsafePathError any relative path that would leave its folder, be illegal, or be in the way of another
  * of them. Names that differ by case or Unicode form alone are allowed only with `allowCaseCollisions`.
  */
-export const checkPaths = (paths: readonly string[], options: { allowCaseCollisions: boolean }): void => {
-  for (const path of paths) {
+export const checkPaths = (
+  files: readonly string[],
+  folders: readonly string[],
+  options: { allowCaseCollisions: boolean },
+): void => {
+  for (const path of [...files, ...folders]) {
     const reason = fault(path)
     if (reason) throw new UnsafePathError(`the path ${quoted(path)} ${reason}: nothing was written`)
   }
-  const clash = findClash(paths, (path) => path)
+  const clash = findClash(files, folders, (path) => path)
   if (clash)
     throw new UnsafePathError(
       `the paths ${quoted(clash[0])} and ${quoted(clash[1])} cannot both be files: nothing was written`,
     )
-  const collision = options.allowCaseCollisions ? undefined : findClash(paths, folded)
+  const collision = options.allowCaseCollisions ? undefined : findClash(files, folders, folded)
   if (collision)
     throw new UnsafePathError(
       `the paths ${quoted(collision[0])} and ${quoted(collision[1])} differ only in case or Unicode form, which some file systems take for one: nothing was written (--allow-case-collisions restores them where they are two)`,

@@ -1,5 +1,5 @@
 import { forEachBounded } from '../bounded.ts'
-import { CorruptError, InvalidInputError, TargetDiskError, UnsafePathError } from '../errors.ts'
+import { CorruptError, TargetDiskError, UnsafePathError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
 import type { Member, ObjectManifest } from './manifest.ts'
 import type { RestoreDisk } from './restore-disk.ts'
@@ -36,18 +36,26 @@ export type RestoredFile = {
 
 type Plan = { target: RestoreTarget; existing: number | undefined; partialBytes: number }
 
-/** Refuses links and folders in the way. Throws UnsafePathError for a link anywhere on the path. */
-const inspectTarget = async (disk: RestoreDisk, target: RestoreTarget): Promise<Plan> => {
-  const segments = target.path.split('/')
-  for (let depth = 1; depth < segments.length; depth += 1) {
-    const folder = segments.slice(0, depth).join('/')
-    const entry = await disk.inspect(folder)
-    if (!entry) break
-    if (entry.kind === 'link')
-      throw new UnsafePathError(`${folder} is a link, which ${target.path} would be written through: nothing was written`)
+/** Throws UnsafePathError where a part of the path is there already and is a link or no folder. */
+const inspectFolder = async (disk: RestoreDisk, folder: string): Promise<void> => {
+  const segments = folder.split('/')
+  for (let depth = 1; depth <= segments.length; depth += 1) {
+    const path = segments.slice(0, depth).join('/')
+    const entry = await disk.inspect(path)
+    if (!entry) return
     if (entry.kind !== 'folder')
-      throw new UnsafePathError(`${folder} is not a folder, and ${target.path} needs one: nothing was written`)
+      throw new UnsafePathError(`${path} is a ${entry.kind} where a folder must be: nothing was written`)
   }
+}
+
+const folderOf = (path: string): string | undefined => {
+  const slash = path.lastIndexOf('/')
+  return slash > 0 ? path.slice(0, slash) : undefined
+}
+
+const inspectTarget = async (disk: RestoreDisk, target: RestoreTarget): Promise<Plan> => {
+  const folder = folderOf(target.path)
+  if (folder !== undefined) await inspectFolder(disk, folder)
   const sizes = new Map<string, number>()
   for (const path of [target.path, partialPathOf(target.path), journalPathOf(target.path)]) {
     const entry = await disk.inspect(path)
@@ -86,7 +94,7 @@ const isKept = async (deps: FileDeps, plan: Plan, options: RestoreOptions): Prom
   const { record } = await manifestOf(deps.store, target)
   if (await holdsObject(deps, target.path, record, existing)) return true
   if (!options.overwrite)
-    throw new InvalidInputError(`${target.path} exists with other content: --overwrite replaces it; nothing was written`)
+    throw new TargetDiskError('the file exists with other content: --overwrite replaces it; nothing was written')
   return false
 }
 
@@ -94,7 +102,9 @@ const checkSpace = async (disk: RestoreDisk, plans: readonly Plan[]): Promise<vo
   const free = await disk.freeBytes()
   const needed = plans.reduce((sum, { target, partialBytes }) => sum + Math.max(0, target.size - partialBytes), 0)
   if (free !== undefined && needed > free)
-    throw new TargetDiskError(`the disk is too full: ${needed} bytes are needed and ${free} are free; nothing was written`)
+    throw new TargetDiskError(
+      `the disk is too full: ${needed} bytes are needed and ${free} are free; nothing was written`,
+    )
 }
 
 const named = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
@@ -105,40 +115,46 @@ const named = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
   }
 }
 
+type Fetched = RestoredFile & { lastModified: number }
+
 /** All that is missing goes into partial files; the first failure stops the others, which keep what they have. */
-const fetchAll = async (deps: FileDeps, plans: readonly Plan[], filesAtOnce: number): Promise<RestoredFile[]> => {
+const fetchAll = async (deps: FileDeps, plans: readonly Plan[], filesAtOnce: number): Promise<Fetched[]> => {
   const stop = new AbortController()
   const signal = AbortSignal.any([deps.signal, stop.signal])
-  const files: RestoredFile[] = []
-  let failure: { error: unknown } | undefined
-  await forEachBounded(plans, filesAtOnce, async ({ target }) => {
+  const files: Fetched[] = []
+  const failures: unknown[] = []
+  const fetchOne = async ({ target }: Plan): Promise<void> => {
+    signal.throwIfAborted()
+    const { record, digest } = await manifestOf(deps.store, target)
+    const folder = folderOf(target.path)
+    if (folder !== undefined) await deps.disk.makeFolder(folder)
+    const { proof, fetchedBytes } = await fetchToPartial({ ...deps, signal }, target.path, record, digest)
+    const lastModified = Date.parse(record.source.lastModified)
+    const { path, size } = target
+    files.push({ path, bytes: size, outcome: 'restored', provedBy: proof, fetchedBytes, lastModified })
+  }
+  await forEachBounded(plans, filesAtOnce, async (plan) => {
     try {
-      signal.throwIfAborted()
-      const { proof, fetchedBytes } = await named(target.path, async () => {
-        const { record, digest } = await manifestOf(deps.store, target)
-        const slash = target.path.lastIndexOf('/')
-        if (slash > 0) await deps.disk.makeFolder(target.path.slice(0, slash))
-        return fetchToPartial({ ...deps, signal }, target.path, record, digest)
-      })
-      files.push({ path: target.path, bytes: target.size, outcome: 'restored', provedBy: proof, fetchedBytes })
+      await named(plan.target.path, () => fetchOne(plan))
     } catch (error) {
-      failure ??= { error }
+      failures.push(error)
       stop.abort()
     }
   })
-  if (failure) throw failure.error
+  if (failures.length > 0) throw failures[0]
   return files
 }
 
 /** Files get their names only when every one of them is whole. */
-const publish = async (deps: FileDeps, plans: readonly Plan[]): Promise<void> => {
-  for (const { target } of plans) {
-    const { record } = await manifestOf(deps.store, target)
-    await deps.disk.setModified(partialPathOf(target.path), Date.parse(record.source.lastModified))
-    await deps.disk.rename(partialPathOf(target.path), target.path)
-    await deps.disk.remove(journalPathOf(target.path))
+const publish = async (disk: RestoreDisk, files: readonly Fetched[]): Promise<void> => {
+  for (const { path, lastModified } of files) {
+    await disk.setModified(partialPathOf(path), lastModified)
+    await disk.rename(partialPathOf(path), path)
+    await disk.remove(journalPathOf(path))
   }
 }
+
+const isFolder = ({ path, size }: RestoreTarget): boolean => size === 0 && path.endsWith('/')
 
 /**
  * Restores all targets or none: paths are judged and existing files compared first, every file is written beside its
@@ -158,10 +174,14 @@ export const restoreFiles = async (
     chunksAtOnce: options.chunksAtOnce ?? 8,
     onBytes: options.onBytes ?? (() => undefined),
   }
-  const isFolder = (target: RestoreTarget): boolean => target.size === 0 && /[^/]\/$/.test(target.path)
   const folders = targets.filter(isFolder).map(({ path }) => path.slice(0, -1))
   const wanted = targets.filter((target) => !isFolder(target))
-  checkPaths([...wanted.map(({ path }) => path), ...folders.map((path) => `${path}/.`.slice(0, -2))].filter((path) => !folders.includes(path) || wanted.some((target) => target.path === path)), options)
+  checkPaths(
+    wanted.map(({ path }) => path),
+    folders,
+    options,
+  )
+  for (const folder of folders) await inspectFolder(disk, folder)
   const plans: Plan[] = []
   for (const target of wanted) plans.push(await inspectTarget(disk, target))
   const files: RestoredFile[] = []
@@ -174,8 +194,9 @@ export const restoreFiles = async (
     } else missing.push(plan)
   }
   await checkSpace(disk, missing)
-  for (const folder of folders) await disk.makeFolder(folder)
-  files.push(...(await fetchAll(deps, missing, options.filesAtOnce ?? 3)))
-  await publish(deps, missing)
+  for (const folder of ['', ...folders]) await disk.makeFolder(folder)
+  const fetched = await fetchAll(deps, missing, options.filesAtOnce ?? 3)
+  await publish(disk, fetched)
+  files.push(...fetched.map(({ lastModified: _lastModified, ...file }) => file))
   return files.sort((a, b) => (a.path < b.path ? -1 : 1))
 }

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, type S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { checksumChecks } from './s3-contract-checksums.ts'
 import { listingChecks } from './s3-contract-listing.ts'
 import { multipartChecks } from './s3-contract-multipart.ts'
 import { objectChecks } from './s3-contract-objects.ts'
+import { readChecks } from './s3-contract-reads.ts'
+import { uploadChecksumChecks } from './s3-contract-upload-checksums.ts'
 import { versionChecks } from './s3-contract-versions.ts'
 import type { Checks } from './s3-support.ts'
 
@@ -17,7 +20,15 @@ export const s3Contract = (
   { knownBugs }: { knownBugs: Record<string, string> },
 ): void => {
   describe(`S3 contract: ${name}`, () => {
-    const checks: Checks = { ...objectChecks, ...versionChecks, ...multipartChecks, ...listingChecks }
+    const checks: Checks = {
+      ...objectChecks,
+      ...readChecks,
+      ...checksumChecks,
+      ...versionChecks,
+      ...multipartChecks,
+      ...uploadChecksumChecks,
+      ...listingChecks,
+    }
     let server: Awaited<ReturnType<typeof start>>
     beforeAll(async () => {
       server = await start()

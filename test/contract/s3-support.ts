@@ -2,7 +2,13 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PutBucketVersioningCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
+import {
+  GetObjectCommand,
+  PutBucketVersioningCommand,
+  PutObjectCommand,
+  S3Client,
+  type S3ClientConfig,
+} from '@aws-sdk/client-s3'
 import { type S3Options, type S3Server, startS3 } from '../../local/s3/server.ts'
 
 /** What a check gets: a real SDK client and a bucket of its own without versioning. */
@@ -27,6 +33,16 @@ export const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes
 export const setVersioning = async ({ client, bucket }: Subject, status: 'Enabled' | 'Suspended'): Promise<void> => {
   await client.send(new PutBucketVersioningCommand({ Bucket: bucket, VersioningConfiguration: { Status: status } }))
 }
+
+export const putObject = ({ client, bucket }: Subject, key: string, body: Uint8Array | string, more = {}) =>
+  client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ...more }))
+
+export const getObject = async ({ client, bucket }: Subject, key: string, more = {}) => {
+  const answer = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key, ...more }))
+  return { ...answer, bytes: Buffer.from(await answer.Body!.transformToByteArray()) }
+}
+
+export const nine = '123456789'
 
 type Failure = Error & {
   $metadata?: { httpStatusCode?: number }

@@ -120,14 +120,14 @@ describe('a queue as event source', () => {
   })
 })
 
-describe('invocations', () => {
-  const client = (runner: Runner) =>
-    new LambdaClient({
-      endpoint: runner.url,
-      region: 'eu-west-1',
-      credentials: { accessKeyId: 'x', secretAccessKey: 'x' },
-    })
+const client = (runner: Runner) =>
+  new LambdaClient({
+    endpoint: runner.url,
+    region: 'eu-west-1',
+    credentials: { accessKeyId: 'x', secretAccessKey: 'x' },
+  })
 
+describe('invocations', () => {
   it('answer what the function answers, or its error, to the SDK', async () => {
     fixture = await openFixture(fixtureTemplate())
     const runner = await fixture.start()
@@ -205,6 +205,11 @@ describe('invocations', () => {
   })
 })
 
+const post = (runner: Runner, body: object) =>
+  fetch(`${runner.url}/events`, { method: 'POST', body: JSON.stringify(body) })
+
+const event = (key: string) => ({ source: 'aws.s3', detail: { object: { key } } })
+
 describe('rules', () => {
   const rules = {
     Created: {
@@ -223,13 +228,9 @@ describe('rules', () => {
       },
     },
   }
-  const post = (runner: Runner, body: object) =>
-    fetch(`${runner.url}/events`, { method: 'POST', body: JSON.stringify(body) })
-
   it('send the events that match to their queue, and queue notifications to theirs', async () => {
     fixture = await openFixture(fixtureTemplate({ rules }))
     const runner = await fixture.start()
-    const event = (key: string) => ({ source: 'aws.s3', detail: { object: { key } } })
     expect((await post(runner, { kind: 'eventbridge', event: event('models/a') })).status).toBe(200)
     expect((await post(runner, { kind: 'eventbridge', event: event('other/a') })).status).toBe(200)
     const { arn } = fixture.queue('jobs')

@@ -88,24 +88,19 @@ const createBlob: (place: Place, ...args: Parameters<BlobStore['create']>) => Re
 type Download = { place: Place; name: string; generation?: string | undefined; bytesMax: number }
 
 /**
- * One attempt at a whole body, through the client's authentication but not its streams: when they retry a status they
- * leave a rejection that nobody handles, which ends a Lambda.
+ * One attempt at a whole body: the client's authentication on a plain fetch, at twice the speed of its streams, which
+ * moreover leave a rejection that nobody handles when they retry a status, and that ends a Lambda.
  */
 const download = async ({ place, name, generation, bytesMax }: Download): Promise<Uint8Array> => {
   const { storage, bucket, prefix, at } = place
-  const url = `${storage.apiEndpoint}/storage/v1/b/${bucket.name}/o/${encodeURIComponent(prefix + name)}`
-  const response = await storage.authClient.request<AsyncIterable<Uint8Array>>({
-    url,
-    params: { alt: 'media', ...(generation === undefined ? {} : { generation }) },
-    responseType: 'stream',
-    retry: false,
-    validateStatus: () => true,
-    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-  })
+  const query = new URLSearchParams({ alt: 'media', ...(generation === undefined ? {} : { generation }) }).toString()
+  const url = `${storage.apiEndpoint}/storage/v1/b/${bucket.name}/o/${encodeURIComponent(prefix + name)}?${query}`
+  const headers = await storage.authClient.getRequestHeaders(url)
+  const response = await fetch(url, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
   const failed = response.status !== 200
   const parts: Uint8Array[] = []
   let size = 0
-  for await (const part of response.data) {
+  for await (const part of response.body ?? []) {
     size += part.length
     if (!failed && size > bytesMax)
       throw new CorruptError(`read ${at(name)}: more than the ${bytesMax} bytes it may have`)

@@ -1,0 +1,41 @@
+import { Writable } from 'node:stream'
+import type { CliContext } from '../../cli/context.ts'
+import { run } from '../../cli/program.ts'
+import type { BlobStore } from '../../shared/ports.ts'
+
+export type CliRun = { code: number; stdout: string; stderr: string }
+
+const collector = (): { stream: Writable; text: () => string } => {
+  const parts: string[] = []
+  const stream = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      parts.push(String(chunk))
+      done()
+    },
+  })
+  return { stream, text: () => parts.join('') }
+}
+
+/** Runs one command line in this process over a store in memory, at a fixed time. */
+export const runCli = async (
+  args: readonly string[],
+  options: { store?: BlobStore; cwd?: string; now?: string; signal?: AbortSignal; openReplica?: CliContext['openReplica'] } = {},
+): Promise<CliRun> => {
+  const { store, cwd = '/nowhere', now = '2026-05-03T10:00:00Z', signal = new AbortController().signal } = options
+  const stdout = collector()
+  const stderr = collector()
+  const openStore = async (): Promise<{ store: BlobStore; url: string }> => {
+    if (!store) throw new Error('this test has no replica')
+    return { store, url: 'gs://replica/' }
+  }
+  const code = await run(args, {
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    cwd,
+    env: {},
+    now: () => Date.parse(now),
+    signal,
+    openReplica: options.openReplica ?? openStore,
+  })
+  return { code, stdout: stdout.text(), stderr: stderr.text() }
+}
