@@ -62,7 +62,10 @@ const parseReplicaUrl = (url: string): Replica => {
 
 /** True where the configuration is not there, as opposed to wrong. */
 const isMissingFile = (error: unknown): boolean =>
-  error instanceof InvalidInputError && error.cause instanceof Error && 'code' in error.cause && error.cause.code === 'ENOENT'
+  error instanceof InvalidInputError &&
+  error.cause instanceof Error &&
+  'code' in error.cause &&
+  error.cause.code === 'ENOENT'
 
 const findReplica = async (context: Pick<CliContext, 'cwd'>, options: GlobalOptions): Promise<Replica> => {
   if (options.replica !== undefined) return parseReplicaUrl(options.replica)

@@ -22,8 +22,10 @@ const restart = (node) => {
     stdio: 'inherit',
     env: { ...process.env, LIFEBOAT_RESTARTED: '1' },
   })
-  // The terminal sends an interrupt to both; the child decides how to end.
-  process.on('SIGINT', () => undefined)
+  // A terminal sends an interrupt to both; the child decides how to end.
+  process.on('SIGINT', () => {
+    if (!process.stdin.isTTY) child.kill('SIGINT')
+  })
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('error', (error) => {
     console.error(`lifeboat: cannot start ${node}: ${error.message}`)

@@ -79,7 +79,8 @@ export const run = async (args: readonly string[], context: CliContext): Promise
     return exitCodes.fine
   } catch (error) {
     if (error instanceof CommanderError) return exitCodeOf(error)
-    const interrupted = context.signal.aborted && !(error instanceof InterruptedError)
-    return report(context, program.opts<GlobalOptions>(), interrupted ? context.signal.reason : error)
+    const interrupted = context.signal.aborted && !(error instanceof LifeboatError)
+    const cause = interrupted ? new InterruptedError('interrupted', { cause: error }) : error
+    return report(context, program.opts<GlobalOptions>(), cause)
   }
 }

@@ -14,14 +14,10 @@ from urllib import error, parse, request
 USAGE, UNREACHABLE, NOT_FOUND, CORRUPT = 2, 3, 4, 5
 RECORD_MAX, CHUNK_MAX, OVERHEAD_MAX = 64 << 20, 32 << 20, 64 << 10  # bytes that a record may make this page hold
 
-class Failure(Exception):
-    def __init__(self, code, message):
-        super().__init__(message)
-        self.code = code
-
 def need(condition, message, code=CORRUPT):
     if not condition:
-        raise Failure(code, message)
+        print(f"restore.py: {message}", file=sys.stderr)
+        sys.exit(code)
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
@@ -82,7 +78,8 @@ class Bucket:
 
 def fetch(store, name, limit):
     """A name may come from a record: it must not lead out of the replica."""
-    need(re.fullmatch(r"[\w.~%/-]+", name, re.A) and not {"", ".", ".."} & set(name.split("/")), f"not a name: {name!r}")
+    legal = re.fullmatch(r"[\w.~%/-]+", name, re.A) and not {"", ".", ".."} & set(name.split("/"))
+    need(legal, f"not a name of the replica: {name!r}")
     data = store.read(name, limit)
     need(data is not None, f"{name} is missing from the replica")
     need(len(data) <= limit, f"{name} has more than {limit} bytes")
@@ -98,14 +95,15 @@ def parse_record(name, data, formats):
 
 def read_record(store, name, formats, digest=None):
     data = fetch(store, name, RECORD_MAX)
-    need(digest in (None, "sha256:" + sha256(data)), f"{name} is not what its release names: it was replaced or damaged")
+    need(digest in (None, "sha256:" + sha256(data)), f"{name} was replaced or damaged: its release names {digest}")
     return parse_record(name, data, formats)
 
 def unzstd(payload, limit):
     with tempfile.TemporaryFile() as packed:
         packed.write(payload)
         packed.seek(0)
-        with subprocess.Popen(["zstd", "-dcq"], stdin=packed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as zstd:
+        pipes = {"stdin": packed, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(["zstd", "-dcq"], **pipes) as zstd:
             plain = zstd.stdout.read(limit + 1)
             zstd.stdout.close()  # ends a bomb: zstd cannot write on
         return plain if zstd.returncode == 0 else b""
@@ -118,7 +116,7 @@ def read_body(store, folder, ref, limit):
     body = fetch(store, name, limit + OVERHEAD_MAX)
     need(len(body) == ref["storedBytes"] >= 16, f"{name} has {len(body)} bytes, expected {ref['storedBytes']}")
     magic, codec, flags, params, length = struct.unpack_from("<4sBBHQ", body)
-    need(magic == b"LBC1" and codec in (0, 1), f"{name}: magic {magic!r}, codec {codec}; this page reads LBC1 with 0 and 1")
+    need(magic == b"LBC1" and codec in (0, 1), f"{name}: {magic!r}, codec {codec}; LBC1 with codec 0 or 1 is read here")
     need(flags == 0 and params == 0 and length <= limit, f"{name} has a header that no raw or zstd body has")
     plain = unzstd(body[16:], length) if codec == 1 else body[16:]
     need(len(plain) == length and sha256(plain) == digest, f"{name} does not decode to its id: it is damaged")
@@ -130,7 +128,8 @@ def chunks_of(store, parts, position):
         need(part["offset"] == position, f"byte {position} is followed by byte {part['offset']}")
         end, kind = position + part["size"], part["kind"]
         listed = parse_record(part["id"], read_body(store, "parts", part, RECORD_MAX), [f"lifeboat/{kind}"])
-        for plain in chunks_of(store, listed["parts"], position) if kind == "index" else chunks(store, listed["chunks"]):
+        below = chunks_of(store, listed["parts"], position) if kind == "index" else chunks(store, listed["chunks"])
+        for plain in below:
             position += len(plain)
             yield plain
         need(position == end, f"part {part['id']} ends at byte {position}, expected {end}")
@@ -148,36 +147,38 @@ def encode(text, slashes=""):
     text = re.sub(r"(?<![^/])\.\.?(?![^/])", lambda dots: "%2E" * len(dots[0]), parse.quote(text, safe=slashes + "-._"))
     return re.sub(r"(?<![^/])/|/\Z", "%2F", text).replace("~", "%7E")
 
-def find(store, folder, field, formats, wanted, newest_by, version_of, version):
-    """Among the records of a folder the version named, else the newest that is protected."""
-    text, encoded = field
+def find(store, folder, text, encoded, version, states, describe):
+    """The version named, else the newest, protected before others, or None. `describe`: (name, version, time) of one."""
     names = [name for part in (encoded, "~" + sha256(text.encode())) for name in store.names(f"{folder}/{part}")]
+    formats = ["lifeboat/object", "lifeboat/release", "lifeboat/cancelled"]
     found = [read_record(store, name, formats) for name in names if name.endswith(".json")]
-    found = [record for record in found if record["format"] == formats[0] and wanted(record)]
-    for record in sorted(found, key=lambda record: (newest_by(record), record["sequence"]), reverse=True):
-        if version_of(record) == version or (version is None and record["state"] == "protected"):
+    found = [(record, *describe(record)) for record in found if record["format"] != "lifeboat/cancelled"]
+    rank = lambda entry: (version is None and entry[0]["state"] == "protected", entry[3], entry[0]["sequence"])
+    for record, its_name, its_version, _ in sorted(found, key=rank, reverse=True):
+        if its_name == text and its_version == (version or its_version) and (version or record["state"] in states):
             return record
-    raise Failure(NOT_FOUND, f"{text}: of {len(found)} versions none is {version or 'protected'}")
+    return None
 
-def find_object(store, bucket, key, version):
-    return find(store, f"objects/{bucket}", (key, encode(key, "/")), ["lifeboat/object", "lifeboat/cancelled"],
-                lambda record: (record["source"]["bucket"], record["source"]["key"]) == (bucket, key),
-                lambda record: record["source"]["lastModified"], lambda record: record["source"]["version"], version)
+def find_object(store, bucket, key, version=None):
+    describe = lambda record: tuple(record["source"][field] for field in ("key", "version", "lastModified"))
+    return find(store, f"objects/{bucket}", key, encode(key, "/"), version, ["protected", "sealed"], describe)
 
-def find_release(store, model, version):
-    return find(store, "releases", (model, encode(model)), ["lifeboat/release"], lambda record: record["model"] == model,
-                lambda record: record["publishedAt"], lambda record: record["version"], version)
+def find_release(store, model, version=None):
+    describe = lambda record: tuple(record[field] for field in ("model", "version", "publishedAt"))
+    return find(store, "releases", model, encode(model), version, ["protected"], describe)
 
 def targets(store, what):
     """(path, object manifest) of everything to restore."""
-    match = re.fullmatch(r"s3://([^/]+)/(.+)", what, re.S)
+    match, chosen = re.fullmatch(r"s3://([^/]+)/(.+)", what, re.S), []
     if match:
-        bucket, key = match.groups()
-        before, _, version = key.rpartition("#")
-        manifest = find_object(store, bucket, before or key, version if before else None)
+        bucket, text = match.groups()
+        key, _, version = text.rpartition("#")
+        manifest = find_object(store, bucket, text) or (key and find_object(store, bucket, key, version))
+        need(manifest, f"the replica has no {what}", NOT_FOUND)
         return [(manifest["source"]["key"].rpartition("/")[2], manifest)]
     model, _, version = what.rpartition("@")
-    release, chosen = find_release(store, model or what, version if model else None), []
+    release = find_release(store, model, version) if model else find_release(store, what)
+    need(release, f"the replica has no {what}, or no version of it that is protected", NOT_FOUND)
     for member in release["members"]:
         manifest = read_record(store, member["manifest"], ["lifeboat/object"], member["manifestDigest"])
         described = {**manifest["source"], "size": manifest["size"], "planId": manifest["planId"]}
@@ -191,16 +192,16 @@ def targets(store, what):
 def check_paths(dest, files, folders):
     for path in files + folders:
         names = path.split("/")
-        bad = {"", ".", ".."} & set(names) or re.search(r"[\0\\]|\A[A-Za-z]:", path) or max(len(n.encode()) for n in names) > 255
-        need(not bad, f"unsafe path {path!r}: nothing was written")
+        bad = {"", ".", ".."} & set(names) or re.search(r"[\0\\]|\A[A-Za-z]:", path)
+        need(not bad and max(len(name.encode()) for name in names) < 256, f"unsafe path {path!r}: nothing was written")
         real = os.path.realpath(os.path.join(dest, path))
         need(real == os.path.join(os.path.realpath(dest), path), f"{path!r} leads through a link: nothing was written")
     for path in files:
         need(not os.path.lexists(os.path.join(dest, path)), f"{path} exists in {dest}: nothing was written", USAGE)
     fold = [unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).lower()) for path in files + folders]
     above = {path[:slash.start()] for path in fold for slash in re.finditer("/", path)}
-    whole = fold[:len(files)]
-    need(len(set(fold)) == len(fold) and not above & set(whole), "two paths are one where case is ignored: nothing was written")
+    clash = len(set(fold)) < len(fold) or above & set(fold[:len(files)])
+    need(not clash, "two paths are one where case is ignored, or one is a file and a folder: nothing was written")
 
 def write_file(store, manifest, path):
     digest, size = hashlib.sha256(), 0
@@ -226,10 +227,9 @@ def restore(store, what, dest):
     try:
         written = [(path, os.path.join(scratch, str(index))) for index, (path, _) in enumerate(files)]
         digests = [write_file(store, manifest, temporary) for (_, manifest), (_, temporary) in zip(files, written)]
-        for path in markers:
-            os.makedirs(os.path.join(dest, path), exist_ok=True)
-        for (path, temporary), digest in zip(written, digests):
+        for path in [path for path, _ in written] + markers:
             os.makedirs(os.path.dirname(os.path.join(dest, path)), exist_ok=True)
+        for (path, temporary), digest in zip(written, digests):
             os.rename(temporary, os.path.join(dest, path))
             print(f"{digest}  {path}")
     finally:
@@ -246,16 +246,15 @@ def main():
     given = cli.parse_args()
     if (given.replica is None) == (given.bucket is None):
         cli.error("give REPLICA_DIR or --bucket")
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         need(shutil.which("zstd"), "the zstd command is not on the PATH", USAGE)
         store = Folder(given.replica) if given.replica else Bucket(given.bucket, given.endpoint, given.token)
         restore(store, given.what, given.dest)
-    except Failure as failure:
-        sys.exit(print(f"restore.py: {failure}", file=sys.stderr) or failure.code)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as failure:
-        sys.exit(print(f"restore.py: a record is not of the format: {failure!r}", file=sys.stderr) or CORRUPT)
+        need(False, f"a record is not of the format: {failure!r}")
     except OSError as failure:
-        sys.exit(print(f"restore.py: {failure}", file=sys.stderr) or USAGE)
+        need(False, failure, USAGE)
     except KeyboardInterrupt:
         sys.exit(130)
 

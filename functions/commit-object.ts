@@ -2,12 +2,20 @@ import type { Context, DynamoDBBatchResponse, DynamoDBRecord, DynamoDBStreamEven
 import { collapseCounter } from '../shared/clouds/aws/segment-ledger.ts'
 import { isRetryable } from '../shared/errors.ts'
 import { commitObject } from '../shared/weights/commit.ts'
+import { evaluateRelease } from '../shared/weights/release.ts'
 import { sweep } from '../shared/weights/sweep.ts'
 import { wireWeights } from '../shared/wiring.ts'
 
 const { deps, env, dynamodb, flush } = wireWeights()
 
+const evaluate = async (bucket: string, prefix: string): Promise<void> => {
+  const release = await deps.releases.get(bucket, prefix)
+  if (release) await evaluateRelease(deps, bucket, release)
+}
+
 const commitRecord = async (record: DynamoDBRecord, context: Context): Promise<void> => {
+  const { bucket, prefix } = record.dynamodb?.NewImage ?? {}
+  if (record.dynamodb?.Keys?.['sk']?.S === 'request') return evaluate(bucket?.S ?? '', prefix?.S ?? '')
   const traceId = record.dynamodb?.NewImage?.['traceId']?.S
   const [counter, planId, shard] = (record.dynamodb?.Keys?.['sk']?.S ?? '').split('#')
   if (traceId === undefined) return

@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { toArray } from '../bounded.ts'
 import { CorruptError } from '../errors.ts'
 import { compareChecksum, type Verdict } from './check.ts'
@@ -62,13 +63,24 @@ const tilingOf = async (deps: WeightsDeps, row: ObjectRow): Promise<Tiling> => {
   return tiling
 }
 
-/** Looks at every body of every segment from the cursor on. `reopened` when one was missing, `late` at the deadline. */
+/**
+ * Looks at every body of every segment from the cursor on. `reopened` when one was missing, `replanned` when it was of the
+ * tensor index, which the plan itself made, `late` at the deadline.
+ */
 const lookAtAll = async (
   deps: WeightsDeps,
   row: ObjectRow,
   deadline: Deadline,
-): Promise<'present' | 'reopened' | 'late'> => {
-  for (const ref of row.tensors) if (!(await keep(deps, bodyName(ref, 'part'), ref))) return 'reopened'
+): Promise<'present' | 'reopened' | 'replanned' | 'late'> => {
+  for (const ref of row.tensors) {
+    if (await keep(deps, bodyName(ref, 'part'), ref)) continue
+    deps.telemetry.log('warn', `copied anew: ${ref.id}, of the tensor index, is missing from the replica`, {
+      stage: 'commit',
+      traceId: row.traceId,
+    })
+    await replan(deps, row)
+    return 'replanned'
+  }
   for await (const segment of deps.segments.list(row.traceId, row.planId, row.cursor ?? 0)) {
     if (deadline.remainingMs() < reserveMs) {
       await deps.objects.update(row.traceId, row.planId, { cursor: segment.offset })
@@ -126,15 +138,20 @@ const compare = async (deps: WeightsDeps, row: ObjectRow, pieces: readonly Piece
   )
 }
 
+/** A segment can be reopened while digests are read: the tiling then has a hole. */
+const whenReopened = (error: unknown): undefined => {
+  if (!(error instanceof CorruptError)) throw error
+}
+
 /**
  * Called for a row that has units left although its trigger said otherwise: the call that should have sent them was cut
  * off. Sending a unit that is under way or done is harmless.
  */
 export const resendUnits = async (deps: WeightsDeps, row: ObjectRow): Promise<void> => {
   const { bucket, key, versionId } = row.source
-  if (row.phase === 'copy')
-    return void (await deps.objectsQueue.send([{ lifeboat: 1, kind: 'plan', bucket, key, versionId }]))
-  const verdict = await compare(deps, row, (await tilingOf(deps, row)).pieces)
+  const tiling = row.phase === 'copy' ? undefined : await tilingOf(deps, row).catch(whenReopened)
+  if (!tiling) return void (await deps.objectsQueue.send([{ lifeboat: 1, kind: 'plan', bucket, key, versionId }]))
+  const verdict = await compare(deps, row, tiling.pieces)
   if (verdict?.kind === 'missing') await sendDigests(deps, row, verdict.ranges)
 }
 
@@ -231,14 +248,10 @@ const seal = async (
   }
   const found = await deps.store.read(name, { bytesMax: manifestBytesMax })
   if (!found) throw new CorruptError(`${name} exists and cannot be read`)
-  const text = new TextDecoder().decode(found)
-  if (text.includes('"lifeboat/cancelled"')) {
-    parseRecord(cancelledSchema, name, found)
-    return undefined
-  }
+  const theirs = parseRecord(z.discriminatedUnion('format', [objectManifestSchema, cancelledSchema]), name, found)
+  if (theirs.format === 'lifeboat/cancelled') return undefined
   const stat = await deps.store.stat(name)
   if (stat) await keepAsItIs(deps, stat)
-  const theirs = parseRecord(objectManifestSchema, name, found)
   if (theirs.planId !== row.planId || theirs.size !== row.source.size || theirs.traceId !== row.traceId)
     throw new CorruptError(`${name} is the manifest of something else (plan ${theirs.planId}, ${theirs.size} bytes)`)
   return { manifest: theirs, bytes: found }
@@ -300,7 +313,7 @@ export const commitObject = async (deps: WeightsDeps, traceId: string, deadline:
       `checksum mismatch: the source says ${row.check?.algorithm} ${row.check?.value}, the bytes that were read have ${verdict.found}`,
     )
   const look = await lookAtAll(deps, row, deadline)
-  if (look !== 'present') return look === 'late' ? 'continued' : 'reopened'
+  if (look !== 'present') return look === 'late' ? 'continued' : look
   const sealed = await seal(deps, row, await manifestOf(deps, row, tiling, verdict))
   if (!sealed) {
     await replan(deps, row)

@@ -19,6 +19,8 @@ export type WeightsDeps = {
   telemetry: Telemetry
   clock: Clock
   random: Random
+  /** The most that one call copies; tests make it small. */
+  segmentBytesMax?: number
 }
 
 /** `remainingMs` until the platform ends this call. */

@@ -8,7 +8,6 @@ import type { ObjectRow, ReleaseKey } from './ledger.ts'
 import { type ChunkRef, chunksPartSchema, parseRecord } from './manifest.ts'
 import type { DigestMessage } from './messages.ts'
 import { touchRelease } from './plan.ts'
-import { evaluateRelease } from './release.ts'
 import { bodyName, readPart } from './store.ts'
 
 const reserveMs = 20_000
@@ -52,7 +51,7 @@ const finishRelease = async (
   const sha256 = Buffer.from(digest).toString('hex')
   await deps.objects.update(row.traceId, row.planId, { sha256 })
   await touchRelease(deps, { ...row, sha256 }, release)
-  await evaluateRelease(deps, row.source.bucket, release)
+  await deps.releases.request(row.source.bucket, release.prefix, deps.clock.now())
   return 'digested'
 }
 

@@ -23,6 +23,7 @@ export const planIdOf = (plan: {
   object: SourceObject
   version: string
   cutter: string
+  segmentBytesMax: number
   tensorParts: readonly string[]
   attempt: number
 }): string =>
@@ -32,6 +33,7 @@ export const planIdOf = (plan: {
     plan.version,
     plan.object.size,
     plan.cutter,
+    plan.segmentBytesMax,
     plan.tensorParts.join(' '),
     plan.attempt,
   ).slice(0, 16)

@@ -136,6 +136,8 @@ export interface ReleaseLedger {
   /** Changes the row; with `closeIf`, leaves the open index only when nothing touched it since. */
   update(bucket: string, prefix: string, change: { done?: string; waiting?: string; closeIf?: number }): Promise<void>
   open(): AsyncIterable<ReleaseRow>
+  /** Asks the committer, through the ledger's stream, to evaluate the release now. */
+  request(bucket: string, prefix: string, now: number): Promise<void>
 }
 
 /** A chain of manifests per key or model. */

@@ -1,7 +1,7 @@
 import { type Config, compilePath } from '../config.ts'
 import type { SourceObject } from '../ports.ts'
 import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
-import { cutTensors, fixedSegments, gearCutter, planSegments, tensorCutter } from './cut.ts'
+import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault, tensorCutter } from './cut.ts'
 import type { WeightsDeps } from './deps.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
 import type { Check, ObjectRow, ReleaseKey } from './ledger.ts'
@@ -45,11 +45,13 @@ const readRange = async (deps: WeightsDeps, object: SourceObject, start: number,
   return bytes
 }
 
-const opaque = (size: number, warnings: string[]): Shape => ({
+const segmentBytesMaxOf = (deps: WeightsDeps): number => deps.segmentBytesMax ?? segmentBytesMaxDefault
+
+const opaque = (deps: WeightsDeps, size: number, warnings: string[]): Shape => ({
   cutter: gearCutter,
   warnings,
   tensors: [],
-  segments: () => fixedSegments(size),
+  segments: () => fixedSegments(size, segmentBytesMaxOf(deps)),
 })
 
 const storeTensors = async (
@@ -76,8 +78,8 @@ const storeTensors = async (
 
 /** How an object is cut. A safetensors file that is not one is copied as opaque bytes, with a warning that says why. */
 const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string): Promise<Shape> => {
-  if (!object.key.endsWith('.safetensors')) return opaque(object.size, [])
-  const refuse = (reason: string): Shape => opaque(object.size, [`copied as an opaque file: ${reason}`])
+  if (!object.key.endsWith('.safetensors')) return opaque(deps, object.size, [])
+  const refuse = (reason: string): Shape => opaque(deps, object.size, [`copied as an opaque file: ${reason}`])
   const first = await readRange(deps, object, 0, Math.min(object.size, 64 * 1024))
   const length = headerLength(first.subarray(0, 8), object.size)
   if (!length.ok) return refuse(length.reason)
@@ -90,7 +92,7 @@ const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string)
     cutter: tensorCutter,
     warnings: [],
     tensors: await storeTensors(deps, { traceId }, dataStart, tensors),
-    segments: () => planSegments(cutTensors(dataStart, tensors, object.size)),
+    segments: () => planSegments(cutTensors(dataStart, tensors, object.size), segmentBytesMaxOf(deps)),
   }
 }
 
@@ -210,6 +212,7 @@ export const planObject = async (
       object,
       version,
       cutter: shape.cutter,
+      segmentBytesMax: segmentBytesMaxOf(deps),
       tensorParts: shape.tensors.map((part) => part.id),
       attempt: number,
     }),

@@ -6,7 +6,6 @@ import { formatVersion, toBytes } from './manifest.ts'
 import { deletedName } from './names.ts'
 import { hashOf, recordFailure } from './outcome.ts'
 import { planObject, releaseOf, ruleFor } from './plan.ts'
-import { evaluateRelease } from './release.ts'
 
 /** What one message of the objects queue leads to. Every way that ends here is final: the message is acknowledged. */
 
@@ -75,7 +74,7 @@ const receiveCreated = async (deps: WeightsDeps, event: Created): Promise<void> 
     segments: planned.row.segments,
   })
   const release = releaseOf(rule, key)
-  if (planned.outcome === 'already' && release) await evaluateRelease(deps, bucket, release)
+  if (planned.outcome === 'already' && release) await deps.releases.request(bucket, release.prefix, deps.clock.now())
 }
 
 const receiveDeleted = async (deps: WeightsDeps, event: Deleted): Promise<void> => {

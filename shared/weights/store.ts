@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { CorruptError } from '../errors.ts'
+import { CorruptError, FormatVersionError } from '../errors.ts'
 import type { BlobStat, BlobStore, Clock, Random, Telemetry } from '../ports.ts'
 import { decodeBodyHeader } from './body.ts'
 import { crc32c, decodeBody, encodeBody, sha256Hex } from './codec.ts'
@@ -50,7 +50,7 @@ const inspect = async (
     const found = sha256Hex(await decodeBody(body, { plainBytesMax: mine.plainBytes }))
     return found === mine.id ? { codec: decodeBodyHeader(body).codec } : { wrong: `its bytes are sha256:${found}` }
   } catch (error) {
-    if (!(error instanceof CorruptError)) throw error
+    if (!(error instanceof CorruptError || error instanceof FormatVersionError)) throw error
     return { wrong: error.message }
   }
 }

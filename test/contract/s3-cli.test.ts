@@ -23,8 +23,8 @@ describe.skipIf(!aws)('the aws CLI against the embedded S3', { timeout: 120_000 
     if (work) await rm(work, { recursive: true, force: true })
   })
 
-  const run = async (...args: string[]): Promise<string> => {
-    const { stdout } = await promisify(execFile)(aws!, ['--endpoint-url', embedded.server.url, ...args], {
+  const run = async (...args: (string | string[])[]): Promise<string> => {
+    const { stdout } = await promisify(execFile)(aws!, ['--endpoint-url', embedded.server.url, ...args.flat()], {
       env: {
         PATH: process.env['PATH'],
         HOME: work,
@@ -36,15 +36,15 @@ describe.skipIf(!aws)('the aws CLI against the embedded S3', { timeout: 120_000 
     })
     return stdout
   }
-  const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await run(...args)) as T
+  const json = async <T>(...args: (string | string[])[]): Promise<T> => JSON.parse(await run(...args)) as T
 
   test('a 20 MiB file goes up in parts and comes back whole', async () => {
     const bytes = bytesOf(20 * mebibyte, 5)
     await writeFile(join(work, 'weights.bin'), bytes)
     await run('s3', 'cp', join(work, 'weights.bin'), 's3://cli/models/a b+1/weights.bin')
     const head = await json<{ ETag: string; ContentLength: number; ChecksumType: string }>(
-      ...['s3api', 'head-object', '--bucket', 'cli', '--key', 'models/a b+1/weights.bin'],
-      ...['--checksum-mode', 'ENABLED'],
+      ['s3api', 'head-object', '--bucket', 'cli', '--key', 'models/a b+1/weights.bin'],
+      ['--checksum-mode', 'ENABLED'],
     )
     expect(head.ETag).toMatch(/^"[0-9a-f]{32}-3"$/)
     expect(head.ContentLength).toBe(bytes.length)
@@ -69,16 +69,16 @@ describe.skipIf(!aws)('the aws CLI against the embedded S3', { timeout: 120_000 
     const put = async (text: string) => {
       await writeFile(join(work, 'body'), text)
       return json<{ VersionId: string; ETag: string }>(
-        ...['s3api', 'put-object', '--bucket', 'cli', '--key', 'k', '--body', join(work, 'body')],
-        ...['--checksum-algorithm', 'SHA256'],
+        ['s3api', 'put-object', '--bucket', 'cli', '--key', 'k', '--body', join(work, 'body')],
+        ['--checksum-algorithm', 'SHA256'],
       )
     }
     const first = await put('0123456789')
     await put('another')
     const out = join(work, 'range')
     await run(
-      ...['s3api', 'get-object', '--bucket', 'cli', '--key', 'k', '--version-id', first.VersionId],
-      ...['--range', 'bytes=2-4', '--if-match', first.ETag, out],
+      ['s3api', 'get-object', '--bucket', 'cli', '--key', 'k', '--version-id', first.VersionId],
+      ['--range', 'bytes=2-4', '--if-match', first.ETag, out],
     )
     expect(await readFile(out, 'utf8')).toBe('234')
   })
@@ -103,9 +103,16 @@ describe.skipIf(!aws)('the aws CLI against the embedded S3', { timeout: 120_000 
       await run('s3', 'cp', join(work, 'version'), 's3://cli/versions/k')
     }
     await run('s3', 'rm', 's3://cli/versions/k')
-    const listed = await json<{ Versions: { IsLatest: boolean; VersionId: string }[]; DeleteMarkers: unknown[] }>(
-      ...['s3api', 'list-object-versions', '--bucket', 'cli', '--prefix', 'versions/', '--page-size', '2'],
-    )
+    const listed = await json<{ Versions: { IsLatest: boolean; VersionId: string }[]; DeleteMarkers: unknown[] }>([
+      's3api',
+      'list-object-versions',
+      '--bucket',
+      'cli',
+      '--prefix',
+      'versions/',
+      '--page-size',
+      '2',
+    ])
     expect(listed.Versions.map(({ IsLatest }) => IsLatest)).toEqual([false, false, false])
     expect(new Set(listed.Versions.map(({ VersionId }) => VersionId)).size).toBe(3)
     expect(listed.DeleteMarkers).toHaveLength(1)
@@ -115,13 +122,18 @@ describe.skipIf(!aws)('the aws CLI against the embedded S3', { timeout: 120_000 
     await writeFile(join(work, 'body'), 'hello')
     await run('s3', 'cp', join(work, 'body'), 's3://cli/attributes/k')
     const attributes = await json<{ ObjectSize: number; ETag: string }>(
-      ...['s3api', 'get-object-attributes', '--bucket', 'cli', '--key', 'attributes/k'],
-      ...['--object-attributes', 'ETag', 'ObjectSize', 'Checksum'],
+      ['s3api', 'get-object-attributes', '--bucket', 'cli', '--key', 'attributes/k'],
+      ['--object-attributes', 'ETag', 'ObjectSize', 'Checksum'],
     )
     expect(attributes).toMatchObject({ ObjectSize: 5, ETag: '5d41402abc4b2a76b9719d911017c592' })
-    const deleted = await json<{ Deleted: { Key: string; DeleteMarker: boolean }[] }>(
-      ...['s3api', 'delete-objects', '--bucket', 'cli', '--delete', 'Objects=[{Key=attributes/k}]'],
-    )
+    const deleted = await json<{ Deleted: { Key: string; DeleteMarker: boolean }[] }>([
+      's3api',
+      'delete-objects',
+      '--bucket',
+      'cli',
+      '--delete',
+      'Objects=[{Key=attributes/k}]',
+    ])
     expect(deleted.Deleted).toMatchObject([{ Key: 'attributes/k', DeleteMarker: true }])
   })
 })

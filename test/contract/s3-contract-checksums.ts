@@ -1,5 +1,10 @@
 import { createHash } from 'node:crypto'
-import { CopyObjectCommand, GetObjectAttributesCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
+import {
+  type ChecksumAlgorithm,
+  CopyObjectCommand,
+  GetObjectAttributesCommand,
+  HeadObjectCommand,
+} from '@aws-sdk/client-s3'
 import { expect } from 'vitest'
 import { type Checks, type Subject, failureOf, getObject, md5, nine, putObject } from './s3-support.ts'
 

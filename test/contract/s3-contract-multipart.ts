@@ -1,6 +1,5 @@
 import {
   AbortMultipartUploadCommand,
-  type ChecksumAlgorithm,
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,

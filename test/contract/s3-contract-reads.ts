@@ -1,6 +1,6 @@
 import { CopyObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3'
 import { expect } from 'vitest'
-import { type Checks, bytesOf, failureOf, getObject, nine, putObject } from './s3-support.ts'
+import { type Checks, bytesOf, failureOf, getObject, md5, nine, putObject } from './s3-support.ts'
 
 export const readChecks: Checks = {
   'an empty object has its length, ETag and no range': async (subject) => {
@@ -30,7 +30,7 @@ export const readChecks: Checks = {
     ]
     for (const [range, start, end] of cases) {
       const read = await getObject(subject, 'r', { Range: range })
-      expect(read.bytes.equals(bytes.subarray(start, end)), range).toBe(true)
+      expect([range, md5(read.bytes)]).toEqual([range, md5(bytes.subarray(start, end))])
       expect([read.$metadata.httpStatusCode, read.ContentRange]).toEqual([206, `bytes ${start}-${end - 1}/1000`])
     }
     expect(await failureOf(getObject(subject, 'r', { Range: 'bytes=1000-' }))).toMatchObject({

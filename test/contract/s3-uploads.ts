@@ -34,9 +34,7 @@ export const send = async (
 ): Promise<CompletedPart[]> => {
   const done: CompletedPart[] = []
   for (const [index, Body] of parts.entries()) {
-    const { $metadata, ServerSideEncryption, ...part } = await client.send(
-      new UploadPartCommand({ ...upload, PartNumber: index + 1, Body, ...more }),
-    )
+    const part = await client.send(new UploadPartCommand({ ...upload, PartNumber: index + 1, Body, ...more }))
     done.push({ ...part, PartNumber: index + 1 })
   }
   return done

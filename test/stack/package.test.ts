@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import {
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -135,8 +136,10 @@ describe('the cache of packages', () => {
   it('makes a package once, for several at a time too, and anew when a source changes', async () => {
     const home = join(dir, 'repository')
     mkdirSync(join(home, 'functions'), { recursive: true })
+    // A copy: what this machine's owner edits meanwhile must not change it.
     for (const path of ['serverless.yml', 'package.json', 'package-lock.json', 'infra', 'tools', 'shared'])
-      symlinkSync(join(root, path), join(home, path))
+      cpSync(join(root, path), join(home, path), { recursive: true })
+    symlinkSync(join(root, 'node_modules'), join(home, 'node_modules'))
     for (const name of ['plan-object', 'copy-segment', 'commit-object'])
       writeFileSync(join(home, `functions/${name}.ts`), 'export const handler = async () => 1\n')
     const cacheDir = join(dir, 'cache-of-fixture')

@@ -68,7 +68,7 @@ export const fixtureTemplate = (
     FixtureRole: { Type: 'AWS::IAM::Role', Properties: { RoleName: 'fixture-role' } },
     DeadJobs: queueResource('dead'),
     Jobs: queueResource('jobs', {
-      VisibilityTimeout: options.visibilitySeconds ?? 1,
+      VisibilityTimeout: options.visibilitySeconds ?? 20,
       RedrivePolicy: { deadLetterTargetArn: { 'Fn::GetAtt': ['DeadJobs', 'Arn'] }, maxReceiveCount: 2 },
     }),
     Work: functionResource('work', options.function),
@@ -177,12 +177,12 @@ export const openFixture = async (template: object): Promise<Fixture> => {
   }
 }
 
-/** Waits until the check holds, at most ten seconds. */
+/** Waits until the check holds, at most twenty seconds. */
 export const until = async (check: () => boolean | Promise<boolean>, what: string): Promise<void> => {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 20_000
   while (Date.now() < deadline) {
     if (await check()) return
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
-  throw new Error(`after ten seconds still not: ${what}`)
+  throw new Error(`after twenty seconds still not: ${what}`)
 }

@@ -55,7 +55,9 @@ const seen = (): Set<string> =>
 
 describe('the runner as a process', () => {
   it('loses nothing when it is killed and started again, and its instances end with it', async () => {
-    fixture = await openFixture(fixtureTemplate({ queue: { BatchSize: 1 }, stream: { BatchSize: 2 } }))
+    fixture = await openFixture(
+      fixtureTemplate({ visibilitySeconds: 4, queue: { BatchSize: 1 }, stream: { BatchSize: 2 } }),
+    )
     const Entries = Array.from({ length: 6 }, (_, n) => ({
       Id: String(n),
       MessageBody: JSON.stringify({ n: `message ${n}`, sleepMs: 150 }),

@@ -32,9 +32,9 @@ const timesSeen = (n: number): number =>
 
 describe('a queue as event source', () => {
   it('deletes what succeeded, gives what failed again, and leaves poison to the dead-letter queue', async () => {
-    fixture = await openFixture(fixtureTemplate({ queue: {} }))
+    fixture = await openFixture(fixtureTemplate({ visibilitySeconds: 1, queue: {} }))
     await send({ n: 1 }, { n: 2, failUntil: 2 }, { n: 3, fail: true })
-    const runner = await fixture.start()
+    const runner = await fixture.start({ instancesMax: 1 })
     await runner.idle()
     expect([timesSeen(1), timesSeen(2), timesSeen(3)]).toEqual([1, 2, 2])
     expect(await waiting('dead')).toBe(1)
@@ -48,9 +48,10 @@ describe('a queue as event source', () => {
     ['names a message that is not in the batch', { answer: { batchItemFailures: [{ itemIdentifier: 'other' }] } }],
     ['answers a list of the wrong shape', { answer: { batchItemFailures: [{ id: 'x' }] } }],
   ])('fails the whole batch of a function that %s', async (_, body) => {
-    fixture = await openFixture(fixtureTemplate({ queue: {} }))
+    fixture = await openFixture(fixtureTemplate({ visibilitySeconds: 1, queue: {} }))
     await send({ n: 1, ...body }, { n: 2 })
-    const runner = await fixture.start()
+    // One batch at a time, so that both messages are in the same one.
+    const runner = await fixture.start({ instancesMax: 1 })
     await until(async () => (await waiting('dead')) === 2, 'both messages in the dead-letter queue')
     expect([timesSeen(1), timesSeen(2)]).toEqual([2, 2])
     expect(runner.stats()['fixture-work']?.invocations).toBe(2)
@@ -83,7 +84,7 @@ describe('a queue as event source', () => {
   })
 
   it('waits for more until the window ends', async () => {
-    fixture = await openFixture(fixtureTemplate({ visibilitySeconds: 5, queue: { MaximumBatchingWindowInSeconds: 1 } }))
+    fixture = await openFixture(fixtureTemplate({ queue: { MaximumBatchingWindowInSeconds: 1 } }))
     const runner = await fixture.start({ instancesMax: 1 })
     for (const n of [1, 2, 3]) {
       await send({ n })
@@ -94,8 +95,8 @@ describe('a queue as event source', () => {
   })
 
   it('kills a function that passes its timeout, and its messages come again', async () => {
-    fixture = await openFixture(fixtureTemplate({ visibilitySeconds: 2, queue: {}, function: { Timeout: 1 } }))
-    const runner = await fixture.start()
+    fixture = await openFixture(fixtureTemplate({ visibilitySeconds: 1, queue: {}, function: { Timeout: 1 } }))
+    const runner = await fixture.start({ instancesMax: 1 })
     const outcome = await runner.invoke('fixture-work', { spin: true })
     expect(outcome).toMatchObject({ ok: false, timedOut: true, error: { errorType: 'Sandbox.Timedout' } })
     const stuck = fixture.entries()[0]?.pid ?? 0
@@ -108,7 +109,7 @@ describe('a queue as event source', () => {
   })
 
   it('loses nothing when every instance is killed in the middle of its work', async () => {
-    fixture = await openFixture(fixtureTemplate({ queue: { BatchSize: 2 } }))
+    fixture = await openFixture(fixtureTemplate({ visibilitySeconds: 4, queue: { BatchSize: 2 } }))
     await send(...Array.from({ length: 8 }, (_, n) => ({ n, sleepMs: 100 })))
     const runner = await fixture.start()
     await until(() => fixture.entries().length > 0, 'an invocation')

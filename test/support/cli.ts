@@ -19,7 +19,13 @@ const collector = (): { stream: Writable; text: () => string } => {
 /** Runs one command line in this process over a store in memory, at a fixed time. */
 export const runCli = async (
   args: readonly string[],
-  options: { store?: BlobStore; cwd?: string; now?: string; signal?: AbortSignal; openReplica?: CliContext['openReplica'] } = {},
+  options: {
+    store?: BlobStore
+    cwd?: string
+    now?: string
+    signal?: AbortSignal
+    openReplica?: CliContext['openReplica']
+  } = {},
 ): Promise<CliRun> => {
   const { store, cwd = '/nowhere', now = '2026-05-03T10:00:00Z', signal = new AbortController().signal } = options
   const stdout = collector()

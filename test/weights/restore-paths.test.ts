@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { UnsafePathError } from '../../shared/errors.ts'
 import { checkPaths, journalPathOf, partialPathOf } from '../../shared/weights/restore-paths.ts'
@@ -43,15 +43,13 @@ describe('paths of a manifest', () => {
     expect(() => checkPaths(files, folders, { allowCaseCollisions: true })).toThrow('cannot both be files')
   })
 
-  test.each([
-    [['README', 'readme']],
-    [['A/b', 'a']],
-    [['caf\u00e9', 'cafe\u0301']],
-    [['x/Model.bin', 'X/model.bin']],
-  ])('%j collide on some file systems', (files) => {
-    expect(() => checkPaths(files, [], strict)).toThrow('--allow-case-collisions')
-    expect(() => checkPaths(files, [], { allowCaseCollisions: true })).not.toThrow()
-  })
+  test.each([[['README', 'readme']], [['A/b', 'a']], [['caf\u00e9', 'cafe\u0301']], [['x/Model.bin', 'X/model.bin']]])(
+    '%j collide on some file systems',
+    (files) => {
+      expect(() => checkPaths(files, [], strict)).toThrow('--allow-case-collisions')
+      expect(() => checkPaths(files, [], { allowCaseCollisions: true })).not.toThrow()
+    },
+  )
 
   test('a path that passes stays below its folder', () => {
     const segment = fc.constantFrom('..', '.', '', 'a', 'B', 'a.b', '...', '\\', '\0', '..\\', 'C:')

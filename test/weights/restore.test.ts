@@ -68,10 +68,9 @@ describe('what is restored', () => {
     const empty = await writeObject(store, { key: 'a/empty', bytes: new Uint8Array() })
     const folder = await writeObject(store, { key: 'a/sub/', bytes: new Uint8Array() })
     let progress = 0
-    const files = await restore(
-      [targetOf(big, 'deep/er/big'), targetOf(empty, 'empty'), targetOf(folder, 'sub/')],
-      { onBytes: (bytes) => (progress += bytes) },
-    )
+    const files = await restore([targetOf(big, 'deep/er/big'), targetOf(empty, 'empty'), targetOf(folder, 'sub/')], {
+      onBytes: (bytes) => (progress += bytes),
+    })
     expect(files).toEqual([
       { path: 'deep/er/big', bytes: 12_345, outcome: 'restored', provedBy: 'source checksum', fetchedBytes: 12_345 },
       { path: 'empty', bytes: 0, outcome: 'restored', provedBy: 'source checksum', fetchedBytes: 0 },
@@ -100,7 +99,11 @@ describe('what is restored', () => {
     const files = await restore([targetOf(proved, 'a'), targetOf(unproved, 'b')])
     expect(files.map(({ provedBy }) => provedBy)).toEqual(['source checksum', 'chunk digests'])
     const wrong = { ...verified, value: compositeOf('CRC32', [part(0, 2200), part(2200, 5000)]) }
-    const bad = await writeObject(store, { key: 'c', bytes, change: { checksums: { source: [], verified: wrong, parts } } })
+    const bad = await writeObject(store, {
+      key: 'c',
+      bytes,
+      change: { checksums: { source: [], verified: wrong, parts } },
+    })
     await expect(restore([targetOf(bad, 'c')])).rejects.toThrow(ChecksumMismatchError)
   })
 
@@ -155,7 +158,9 @@ describe('damage in the replica', () => {
 
   test('a manifest that is not the one of the release, or of another major version, is refused', async () => {
     const object = await writeObject(store, { key: 'a', bytes: noise(2000, 1) })
-    store.corrupt(object.name, (body) => Buffer.from(Buffer.from(body).toString().replace('"sequence": 1', '"sequence": 2')))
+    store.corrupt(object.name, (body) =>
+      Buffer.from(Buffer.from(body).toString().replace('"sequence": 1', '"sequence": 2')),
+    )
     await expect(restore([targetOf(object, 'a')])).rejects.toThrow(/the release names sha256:/)
     const newer = await writeObject(store, { key: 'b', bytes: noise(2000, 1), change: { formatVersion: '2.0' } })
     await expect(restore([targetOf(newer, 'b')])).rejects.toThrow(FormatVersionError)
@@ -283,7 +288,9 @@ describe('an interrupted restore', () => {
   })
 
   test('stops at the signal and gives no file its name', async () => {
-    const objects = await Promise.all([1, 2, 3].map((seed) => writeObject(store, { key: `k${seed}`, bytes: noise(5000, seed) })))
+    const objects = await Promise.all(
+      [1, 2, 3].map((seed) => writeObject(store, { key: `k${seed}`, bytes: noise(5000, seed) })),
+    )
     const interrupt = new AbortController()
     const failure = restore(
       objects.map((object, index) => targetOf(object, `f${index}`)),

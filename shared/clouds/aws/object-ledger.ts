@@ -82,6 +82,17 @@ export const ifDone = async (work: () => Promise<unknown>): Promise<boolean> => 
   }
 }
 
+/** A sealed manifest is the truth whatever the row says, and no duplicate that comes to another end may hide it. */
+const guardOf = (state: ObjectRow['state']): { condition: string; values: Item } | undefined => {
+  if (state === 'copying') return undefined
+  if (state === 'protected' || state === 'sealed')
+    return {
+      condition: ' AND NOT #state IN (:protected, :sealed)',
+      values: { ':protected': S('protected'), ':sealed': S('sealed') },
+    }
+  return { condition: ' AND #state = :copying', values: { ':copying': S('copying') } }
+}
+
 export const createObjectLedger = (client: DynamoDBClient, table: string): ObjectLedger => ({
   get: async (traceId) => {
     const item = await getItem(client, table, objectKey(traceId))
@@ -123,6 +134,7 @@ export const createObjectLedger = (client: DynamoDBClient, table: string): Objec
             typeof value === 'number' ? N(value) : S(typeof value === 'string' ? value : JSON.stringify(value))
       const names = Object.keys(fields)
       const ends = change.state !== undefined && change.state !== 'copying'
+      const guard = change.state === undefined ? undefined : guardOf(change.state)
       const set = names.map((_, index) => `#f${index} = :f${index}`).join(', ')
       return ifDone(() =>
         client.send(
@@ -130,10 +142,14 @@ export const createObjectLedger = (client: DynamoDBClient, table: string): Objec
             TableName: table,
             Key: keyOf(objectKey(traceId)),
             UpdateExpression: `SET ${set}${ends ? ' REMOVE pending, since' : ''}`,
-            ConditionExpression: 'planId = :plan',
-            ExpressionAttributeNames: Object.fromEntries(names.map((name, index) => [`#f${index}`, name])),
+            ConditionExpression: `planId = :plan${guard?.condition ?? ''}`,
+            ExpressionAttributeNames: {
+              ...Object.fromEntries(names.map((name, index) => [`#f${index}`, name])),
+              ...(guard ? { '#state': 'state' } : {}),
+            },
             ExpressionAttributeValues: {
               ':plan': S(planId),
+              ...guard?.values,
               ...Object.fromEntries(names.map((name, index) => [`:f${index}`, fields[name] ?? S('')])),
             },
           }),

@@ -9,7 +9,7 @@ import type { Chain, MemberRow, ReleaseLedger, ReleaseRow } from '../../weights/
 import { translated } from './errors.ts'
 import { getItem, type Item, keyOf, N, numberOf, queryItems, rowOf, S, stringOf } from './ledger-table.ts'
 
-/** Releases and their members: `m#<hash of bucket and prefix>` release | <trace>; chains: `h#<hash>` chain. */
+/** Releases and their members: `m#<hash of bucket and prefix>` release | request | <trace>; chains: `h#<hash>` chain. */
 
 const hash = (...fields: string[]): string =>
   createHash('sha256').update(JSON.stringify(fields)).digest('hex').slice(0, 32)
@@ -37,6 +37,21 @@ const unlessConditionFails = async (work: Promise<unknown>): Promise<void> => {
   }
 }
 
+/** A late duplicate, of this plan or another, must not hide that the object version is sealed or ended by now. */
+const memberCondition = (member: MemberRow) => {
+  if (member.state === 'protected' || member.state === 'sealed') return {}
+  const values: Item = { ':protected': S('protected'), ':sealed': S('sealed') }
+  const unsealed = 'attribute_not_exists(pk) OR (NOT #state IN (:protected, :sealed)'
+  const ExpressionAttributeNames = { '#state': 'state' }
+  if (member.state !== 'copying')
+    return { ConditionExpression: `${unsealed})`, ExpressionAttributeNames, ExpressionAttributeValues: values }
+  return {
+    ConditionExpression: `${unsealed} AND (#state = :copying OR planId <> :plan))`,
+    ExpressionAttributeNames,
+    ExpressionAttributeValues: { ...values, ':copying': S('copying'), ':plan': S(member.planId) },
+  }
+}
+
 const putMember = async (client: DynamoDBClient, table: string, member: MemberRow): Promise<void> => {
   const Item = {
     ...keyOf({ pk: pkOf(member.bucket, member.prefix), sk: member.traceId }),
@@ -45,16 +60,7 @@ const putMember = async (client: DynamoDBClient, table: string, member: MemberRo
     planId: S(member.planId),
     row: S(JSON.stringify(member)),
   }
-  // A late duplicate of the plan must not hide that the object is sealed by now.
-  const condition =
-    member.state === 'copying'
-      ? {
-          ConditionExpression: 'attribute_not_exists(pk) OR #state = :copying OR planId <> :plan',
-          ExpressionAttributeNames: { '#state': 'state' },
-          ExpressionAttributeValues: { ':copying': S('copying'), ':plan': S(member.planId) },
-        }
-      : {}
-  await unlessConditionFails(client.send(new PutItemCommand({ TableName: table, Item, ...condition })))
+  await unlessConditionFails(client.send(new PutItemCommand({ TableName: table, Item, ...memberCondition(member) })))
 }
 
 const openRelease = async (
@@ -100,7 +106,7 @@ export const createReleaseLedger = (client: DynamoDBClient, table: string): Rele
       KeyConditionExpression: 'pk = :pk',
       ExpressionAttributeValues: { ':pk': S(pkOf(bucket, prefix)) },
     })
-    for await (const item of items) if (stringOf(item, 'sk') !== 'release') members.push(rowOf<MemberRow>(item))
+    for await (const item of items) if (item['row']) members.push(rowOf<MemberRow>(item))
     return members
   },
   get: async (bucket, prefix) => {
@@ -127,6 +133,12 @@ export const createReleaseLedger = (client: DynamoDBClient, table: string): Rele
       if (change.closeIf !== undefined)
         await send('REMOVE pending, since', { ':touched': N(change.closeIf) }, 'touchedAt = :touched')
     }),
+  request: async (bucket, prefix, now) => {
+    // The stream's filter is for rows that are copied and have nothing left: an order to evaluate looks like one.
+    const fields = { bucket: S(bucket), prefix: S(prefix), state: S('copying'), left: N(0), at: N(now), v: N(1) }
+    const Item = { ...keyOf({ pk: pkOf(bucket, prefix), sk: 'request' }), ...fields }
+    await translated('ledger request', () => client.send(new PutItemCommand({ TableName: table, Item })))
+  },
   open: async function* open() {
     const items = queryItems(client, {
       TableName: table,

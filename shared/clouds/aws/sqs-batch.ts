@@ -2,6 +2,7 @@ import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda'
 import { isRetryable } from '../../errors.ts'
 import type { Random, Telemetry } from '../../ports.ts'
+import { holdMessages } from './sqs-lease.ts'
 import { retryIn } from './sqs-queue.ts'
 
 const retryFirstSeconds = 5
@@ -25,11 +26,14 @@ export const handleSqsBatch = async (
     handle: (record: SQSRecord) => Promise<void>
   },
 ): Promise<SQSBatchResponse> => {
+  const leases = holdMessages(options.sqs, options.queueUrl, event.Records, options.telemetry)
   const handleOne = async (record: SQSRecord): Promise<string | undefined> => {
     try {
       await options.handle(record)
+      leases.release(record)
       return undefined
     } catch (error) {
+      leases.release(record)
       const receiveCount = Number(record.attributes.ApproximateReceiveCount)
       options.telemetry.count('MessagesFailed', 1)
       options.telemetry.log('error', 'message failed', {
@@ -47,6 +51,10 @@ export const handleSqsBatch = async (
       return record.messageId
     }
   }
-  const failed = await Promise.all(event.Records.map(handleOne))
-  return { batchItemFailures: failed.flatMap((id) => (id === undefined ? [] : [{ itemIdentifier: id }])) }
+  try {
+    const failed = await Promise.all(event.Records.map(handleOne))
+    return { batchItemFailures: failed.flatMap((id) => (id === undefined ? [] : [{ itemIdentifier: id }])) }
+  } finally {
+    leases.stop()
+  }
 }

@@ -15,7 +15,9 @@ type Kept = ReleaseRow & { isOpen: boolean; since: number }
 const rowOf = ({ isOpen: _isOpen, since: _since, ...row }: Kept): ReleaseRow => structuredClone(row)
 
 /** Releases and their members in memory, with the conditions of those on DynamoDB. */
-export const createMemoryReleaseLedger = (): ReleaseLedger => {
+export const createMemoryReleaseLedger = (
+  onRequest: (bucket: string, prefix: string) => void = () => undefined,
+): ReleaseLedger => {
   const releases = new Map<string, Kept>()
   const members = new Map<string, Map<string, MemberRow>>()
   return {
@@ -44,6 +46,7 @@ export const createMemoryReleaseLedger = (): ReleaseLedger => {
       if (waiting !== undefined) row.waiting = waiting
       if (closeIf === row.touchedAt) row.isOpen = false
     },
+    request: async (bucket, prefix) => onRequest(bucket, prefix),
     open: async function* open() {
       const waiting = [...releases.values()].filter(({ isOpen }) => isOpen)
       for (const row of waiting.toSorted((a, b) => a.since - b.since)) yield rowOf(row)

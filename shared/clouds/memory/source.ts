@@ -202,6 +202,8 @@ export const createMemorySource = (options: { clock: Clock }): MemorySource => {
     parts: async function* parts(object) {
       yield* exact(object).parts
     },
-    versions: (name, prefix) => listVersions(require(name), prefix),
+    versions: async function* versions(name, prefix) {
+      yield* listVersions(require(name), prefix)
+    },
   }
 }

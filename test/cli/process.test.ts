@@ -1,0 +1,127 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { cpSync, existsSync, readdirSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type GcsServer, startGcs } from '../../local/gcs/server.ts'
+import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
+import { createStorage } from '../../shared/clouds/gcp/storage-client.ts'
+import { noise, writeObject, writeRelease, type WrittenObject } from '../support/replica.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const bin = join(root, 'cli/lifeboat.mjs')
+
+let dir: string
+let gcs: GcsServer
+let weights: WrittenObject
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'lifeboat-process-'))
+  gcs = await startGcs({ dir: join(dir, 'gcs') })
+  const storage = createStorage({ projectId: 'p', endpoint: gcs.url, token: 'lifeboat-admin' })
+  await storage.createBucket('replica')
+  const store = createGcsBlobStore({ storage, bucket: 'replica', prefix: 'team' })
+  weights = await writeObject(store, { key: 'llama/1/weights', bytes: noise(2_000_000, 1), chunkBytes: 50_000 })
+  await writeRelease(store, { model: 'llama', version: '1', files: [{ path: 'weights', object: weights }] })
+})
+afterAll(async () => {
+  await gcs.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+type Ended = { code: number | null; stdout: string; stderr: string }
+
+/** AWS is a closed port, and every other credential of this machine is out of reach. */
+const start = (args: string[], options: { node?: string; script?: string; token?: string } = {}) => {
+  const child = spawn(options.node ?? process.execPath, [options.script ?? bin, ...args], {
+    cwd: dir,
+    env: {
+      PATH: process.env['PATH'],
+      HOME: dir,
+      GCS_ENDPOINT: gcs.url,
+      ...(options.token ? { GCS_TOKEN: options.token } : {}),
+      AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
+      AWS_EC2_METADATA_DISABLED: 'true',
+    },
+  })
+  const texts = { stdout: '', stderr: '' }
+  child.stdout.on('data', (part) => (texts.stdout += String(part)))
+  child.stderr.on('data', (part) => (texts.stderr += String(part)))
+  const ended = new Promise<Ended>((resolve) => child.on('close', (code) => resolve({ code, ...texts })))
+  return { child, ended }
+}
+
+const replica = ['--replica', 'gs://replica/team']
+
+const olderNode = (): string | undefined => {
+  for (const file of ['/usr/bin/node', '/usr/local/bin/node', '/opt/homebrew/bin/node']) {
+    if (!existsSync(file)) continue
+    const major = Number(/^v(\d+)/.exec(execFileSync(file, ['--version'], { encoding: 'utf8' }))?.[1])
+    if (major >= 18 && major < 24) return file
+  }
+  console.log('deep tier: no Node older than 24 on this machine, starting under one is not tested')
+  return undefined
+}
+const older = olderNode()
+
+describe('the command as a process, over the embedded Cloud Storage, with AWS out of reach', () => {
+  test('lists and restores as the restorer', async () => {
+    const listed = await start(['ls', ...replica]).ended
+    expect(listed).toMatchObject({ code: 0, stderr: '' })
+    expect(listed.stdout).toContain('llama  1       protected')
+    const restored = await start(['restore', 'llama', '--to', 'out', ...replica]).ended
+    expect(restored).toMatchObject({ code: 0, stderr: '' })
+    expect(await readFile(join(dir, 'out/weights'))).toEqual(Buffer.from(weights.bytes))
+  })
+
+  test('a principal without rights and a bucket that is not there say so', async () => {
+    const denied = await start(['ls', ...replica], { token: 'nobody' }).ended
+    expect(denied).toMatchObject({ code: 3, stdout: '' })
+    const missing = await start(['ls', '--replica', 'gs://no-such-bucket']).ended
+    expect(missing.stderr).toMatch(/^lifeboat: .*gs:\/\/no-such-bucket/)
+    expect([3, 4]).toContain(missing.code)
+  })
+
+  test('an interrupt ends it with 130 and the next run goes on', async () => {
+    gcs.faults.push({ path: 'chunks', times: 1000, delayMs: 60 })
+    const { child, ended } = start(['restore', 'llama', '--to', 'cut', ...replica])
+    const partial = join(dir, 'cut/weights.lifeboat-partial')
+    while (!existsSync(partial)) await new Promise((resolve) => setTimeout(resolve, 10))
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    child.kill('SIGINT')
+    expect(await ended).toMatchObject({ code: 130, stdout: '' })
+    expect(readdirSync(join(dir, 'cut')).sort()).toEqual(['weights.lifeboat-partial', 'weights.lifeboat-partial.json'])
+    gcs.faults.splice(0)
+    const again = await start(['restore', 'llama', '--to', 'cut', '--json', ...replica]).ended
+    const { files } = JSON.parse(again.stdout) as { files: { fetchedBytes: number }[] }
+    expect(files[0]?.fetchedBytes).toBeLessThan(2_000_000)
+    expect(await readFile(join(dir, 'cut/weights'))).toEqual(Buffer.from(weights.bytes))
+  })
+
+  test.skipIf(!older)('an older Node starts the packaged one, or says in one line what it needs', async () => {
+    const node = older as string
+    expect(await start(['--version'], { node }).ended).toMatchObject({ code: 0, stdout: '0.1.0\n', stderr: '' })
+    expect(await start(['ls', '--nosuch'], { node }).ended).toMatchObject({ code: 2 })
+    cpSync(bin, join(dir, 'alone.mjs'))
+    const alone = await start(['--version'], { node, script: join(dir, 'alone.mjs') }).ended
+    expect(alone).toMatchObject({ code: 2, stdout: '' })
+    expect(alone.stderr).toMatch(/^lifeboat: needs Node 24 and runs on [\d.]+: .*\n$/)
+  })
+
+  test('nothing of the AWS side is part of the command', async () => {
+    const { metafile } = await build({
+      entryPoints: [join(root, 'cli/lifeboat.ts')],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      write: false,
+      metafile: true,
+      logLevel: 'silent',
+    })
+    const inputs = Object.keys(metafile.inputs)
+    expect(inputs.some((file) => file.includes('@google-cloud/storage'))).toBe(true)
+    expect(inputs.filter((file) => /@aws-sdk|@aws-lambda|clouds\/aws/.test(file))).toEqual([])
+  })
+})
