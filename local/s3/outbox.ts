@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Store } from './store.ts'
 
 const pauseMsMin = 50
@@ -26,14 +27,9 @@ const post = async (url: string, message: string, signal: AbortSignal): Promise<
 }
 
 /** A pause that `wake` does not end: a receiver that is down is not asked more often because more happens. */
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
+const pause = async (ms: number, signal: AbortSignal): Promise<void> => {
+  await sleep(ms, undefined, { signal }).catch(() => undefined)
+}
 
 /**
  * Posts each message to `url`, one at a time in the order of the transactions, until it is answered 2xx; only then is

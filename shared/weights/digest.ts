@@ -7,6 +7,7 @@ import type { Deadline, WeightsDeps } from './deps.ts'
 import type { ObjectRow, ReleaseKey } from './ledger.ts'
 import { type ChunkRef, chunksPartSchema, parseRecord } from './manifest.ts'
 import type { DigestMessage } from './messages.ts'
+import { recordFailure } from './outcome.ts'
 import { touchRelease } from './plan.ts'
 import { bodyName, readPart } from './store.ts'
 
@@ -53,6 +54,21 @@ const finishRelease = async (
   await touchRelease(deps, { ...row, sha256 }, release)
   await deps.releases.request(row.source.bucket, release.prefix, deps.clock.now())
   return 'digested'
+}
+
+/** What is sealed stays so; that the source now gives other bytes is for a person to look at. */
+const doubt = async (deps: WeightsDeps, row: ObjectRow, reason: string): Promise<void> => {
+  deps.telemetry.count('ValidationFailures', 1)
+  const { bucket, key, etag } = row.source
+  await recordFailure(deps, {
+    state: 'quarantined',
+    traceId: row.traceId,
+    reason: `its SHA-256 cannot be read for the release: ${reason}`,
+    bucket,
+    key,
+    version: row.version,
+    etag,
+  })
 }
 
 /** Reads chunk by chunk from the source, proves each against its id, and feeds what lies in the range to the hash. */
@@ -117,7 +133,7 @@ export const digestRange = async (
     position = await hashRange(deps, message, hash, () => deadline.remainingMs() < reserveMs)
   } catch (error) {
     if (error instanceof ChecksumMismatchError) {
-      await mismatch(deps, row, error.message)
+      await (message.purpose === 'check' ? mismatch(deps, row, error.message) : doubt(deps, row, error.message))
       return 'mismatch'
     }
     if (!(error instanceof SupersededError)) throw error
@@ -126,6 +142,8 @@ export const digestRange = async (
   }
   deps.telemetry.count('BytesReadAgain', position - (message.resume?.position ?? message.offset), 'Bytes')
   if (position < message.offset + message.size) {
+    if (message.purpose === 'release')
+      await deps.objects.update(row.traceId, row.planId, { nudgedAt: deps.clock.now() })
     await deps.workQueue.send([{ ...message, resume: { position, state: hash.save() } }])
     return 'continued'
   }

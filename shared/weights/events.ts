@@ -11,14 +11,22 @@ export type ObjectEvent =
   | { kind: 'created'; bucket: string; key: string; versionId?: string; etag?: string; at: number; account?: string }
   | { kind: 'deleted'; bucket: string; key: string; versionId?: string; deletion: string; at: number; account?: string }
   | { kind: 'test' }
+  /** One of several in a message; the others are none the worse for it. */
+  | { kind: 'malformed'; reason: string; text: string }
   | PlanMessage
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: UTF-8 of at most 1,024 bytes. */
+const keyBytesMax = 1024
+const isKey = (key: string): boolean =>
+  key !== '' && key.isWellFormed() && new TextEncoder().encode(key).length <= keyBytesMax
+const keySchema = z.string().refine(isKey, { error: 'not a key of S3' })
 
 const notificationSchema = z.object({
   eventName: z.string(),
   eventTime: z.string(),
   s3: z.object({
     bucket: z.object({ name: z.string() }),
-    object: z.object({ key: z.string(), versionId: z.string().optional(), eTag: z.string().optional() }),
+    object: z.object({ key: z.string().min(1), versionId: z.string().optional(), eTag: z.string().optional() }),
   }),
 })
 
@@ -29,7 +37,7 @@ const eventBridgeSchema = z.object({
   time: z.string(),
   detail: z.object({
     bucket: z.object({ name: z.string() }),
-    object: z.object({ key: z.string(), etag: z.string().optional(), 'version-id': z.string().optional() }),
+    object: z.object({ key: keySchema, etag: z.string().optional(), 'version-id': z.string().optional() }),
     'deletion-type': z.string().optional(),
   }),
 })
@@ -42,11 +50,14 @@ const timeOf = (text: string): number => {
 
 /** Keys are form-encoded in notifications: `+` is a space, then percent-decoding. */
 const decodeNotificationKey = (key: string): string => {
+  let decoded: string
   try {
-    return decodeURIComponent(key.replaceAll('+', ' '))
+    decoded = decodeURIComponent(key.replaceAll('+', ' '))
   } catch (cause) {
     throw new InvalidInputError(`an event's key "${key}" is not form-encoded`, { cause })
   }
+  if (!isKey(decoded)) throw new InvalidInputError(`an event's key is not one of S3: ${JSON.stringify(decoded)}`)
+  return decoded
 }
 
 const versioned = (versionId: string | undefined): { versionId?: string } =>
@@ -68,6 +79,15 @@ const fromNotification = (record: unknown): ObjectEvent => {
   if (eventName.startsWith('ObjectRemoved:') || eventName.startsWith('LifecycleExpiration:'))
     return { kind: 'deleted', ...common, deletion: eventName }
   throw new InvalidInputError(`an S3 notification of the kind "${eventName}", expected ObjectCreated or ObjectRemoved`)
+}
+
+const fromRecord = (record: unknown): ObjectEvent => {
+  try {
+    return fromNotification(record)
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error
+    return { kind: 'malformed', reason: error.message, text: JSON.stringify(record) }
+  }
 }
 
 const fromEventBridge = (body: unknown): ObjectEvent => {
@@ -118,7 +138,7 @@ export const parseObjectEvents = (text: string): ObjectEvent[] => {
   }
   if (body['Type'] === 'Notification' && typeof body['Message'] === 'string') return parseObjectEvents(body['Message'])
   if (body['Event'] === 's3:TestEvent') return [{ kind: 'test' }]
-  if (Array.isArray(body['Records'])) return body['Records'].map(fromNotification)
+  if (Array.isArray(body['Records'])) return body['Records'].map(fromRecord)
   if (body['source'] === 'aws.s3') return [fromEventBridge(body)]
   throw new InvalidInputError('a message that is neither an S3 notification nor an EventBridge event of S3')
 }

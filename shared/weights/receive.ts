@@ -1,11 +1,11 @@
-import { InvalidInputError } from '../errors.ts'
+import { InvalidInputError, SupersededError, UnavailableError } from '../errors.ts'
 import type { SourceObject } from '../ports.ts'
 import type { WeightsDeps } from './deps.ts'
 import { type ObjectEvent, parseObjectEvents } from './events.ts'
 import { formatVersion, toBytes } from './manifest.ts'
 import { deletedName } from './names.ts'
 import { hashOf, recordFailure } from './outcome.ts'
-import { planObject, releaseOf, ruleFor } from './plan.ts'
+import { type BucketRule, planObject, releaseOf, ruleFor } from './plan.ts'
 
 /** What one message of the objects queue leads to. Every way that ends here is final: the message is acknowledged. */
 
@@ -43,6 +43,9 @@ const supersede = async (deps: WeightsDeps, event: Created, reason: string): Pro
 const isReplaced = (event: Created, object: SourceObject): boolean =>
   event.kind === 'created' && event.versionId === undefined && event.etag !== undefined && event.etag !== object.etag
 
+/** How often an object is looked at again that is replaced between the look and the plan. */
+const looksMax = 3
+
 const receiveCreated = async (deps: WeightsDeps, event: Created): Promise<void> => {
   const { bucket, key, versionId } = event
   const rule = ruleFor(deps.config, bucket, key)
@@ -52,8 +55,26 @@ const receiveCreated = async (deps: WeightsDeps, event: Created): Promise<void> 
       { bucket },
       `bucket ${bucket} (or this part of it) is not configured: add it to buckets in lifeboat.yml`,
     )
-  const object = await deps.source.head({ bucket, key, ...(versionId === undefined ? {} : { versionId }) })
-  if (!object) return supersede(deps, event, 'the object was gone before it could be read')
+  for (let look = 0; look < looksMax; look += 1) {
+    const object = await deps.source.head({ bucket, key, ...(versionId === undefined ? {} : { versionId }) })
+    if (!object) return supersede(deps, event, 'the object was gone before it could be read')
+    try {
+      return await receiveObject(deps, rule, event, object)
+    } catch (error) {
+      if (!(error instanceof SupersededError)) throw error
+      await supersede(deps, event, `replaced or removed while it was planned: ${error.message}`)
+    }
+  }
+  throw new UnavailableError(`s3://${bucket}/${key} was replaced ${looksMax} times while it was planned: try again`)
+}
+
+const receiveObject = async (
+  deps: WeightsDeps,
+  rule: BucketRule,
+  event: Created,
+  object: SourceObject,
+): Promise<void> => {
+  const { bucket, key } = event
   if (isReplaced(event, object))
     await supersede(deps, event, `another content (ETag ${object.etag}) had replaced it before it could be read`)
   if (object.storageClass && archived.has(object.storageClass))
@@ -104,6 +125,13 @@ const receiveDeleted = async (deps: WeightsDeps, event: Deleted): Promise<void> 
 
 const receiveEvent = async (deps: WeightsDeps, event: ObjectEvent): Promise<void> => {
   if (event.kind === 'test') return
+  if (event.kind === 'malformed')
+    return recordFailure(deps, {
+      state: 'quarantined',
+      traceId: hashOf('malformed', event.text),
+      reason: `malformed event: ${event.reason}`,
+      detail: event.text.slice(0, 4096),
+    })
   const account = event.kind === 'plan' ? undefined : event.account
   if (account !== undefined && account !== deps.config.source.account)
     return refuse(
@@ -125,12 +153,7 @@ export const receiveMessage = async (deps: WeightsDeps, text: string): Promise<v
     events = parseObjectEvents(text)
   } catch (error) {
     if (!(error instanceof InvalidInputError)) throw error
-    return recordFailure(deps, {
-      state: 'quarantined',
-      traceId: hashOf('malformed', text),
-      reason: `malformed event: ${error.message}`,
-      detail: text.slice(0, 4096),
-    })
+    events = [{ kind: 'malformed', reason: error.message, text }]
   }
   const results = await Promise.allSettled(events.map((event) => receiveEvent(deps, event)))
   for (const result of results) if (result.status === 'rejected') throw result.reason

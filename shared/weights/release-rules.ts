@@ -57,9 +57,9 @@ const isBookkeeping = (path: string, configured?: string): boolean =>
 export type Judgement =
   | { kind: 'members'; members: Candidate[] }
   | { kind: 'waiting'; reason: string }
-  | { kind: 'digest'; candidate: Candidate; reason: string }
+  | { kind: 'digest'; candidates: Candidate[]; reason: string }
 
-const waiting = (reason: string): Judgement => ({ kind: 'waiting', reason })
+const waiting = (reason: string): Extract<Judgement, { kind: 'waiting' }> => ({ kind: 'waiting', reason })
 
 const byKey = (candidates: readonly Candidate[]): Map<string, Candidate[]> => {
   const keys = new Map<string, Candidate[]>()
@@ -82,11 +82,15 @@ export const currentAt = (versions: readonly Candidate[], at: number): Candidate
   return newest.deleted ? undefined : newest
 }
 
-const ambiguity = (key: string): Judgement =>
+const ambiguity = (key: string): Extract<Judgement, { kind: 'waiting' }> =>
   waiting(`ambiguous: two versions of ${key} may be the one that was published; publish with _PUBLISH.json to name it`)
 
-/** Every key's version at the marker's time. */
-export const membersAt = (candidates: readonly Candidate[], at: number, configured?: string): Judgement => {
+/** Every key's version at a time; none where no key had one. */
+const versionsAt = (
+  candidates: readonly Candidate[],
+  at: number,
+  configured?: string,
+): Exclude<Judgement, { kind: 'digest' }> => {
   const members: Candidate[] = []
   for (const [key, versions] of byKey(candidates)) {
     if (versions[0] && isBookkeeping(versions[0].path, configured)) continue
@@ -94,9 +98,15 @@ export const membersAt = (candidates: readonly Candidate[], at: number, configur
     if (current === 'ambiguous') return ambiguity(key)
     if (current) members.push(current)
   }
-  return members.length === 0
+  return { kind: 'members', members }
+}
+
+/** Every key's version at the marker's time. */
+export const membersAt = (candidates: readonly Candidate[], at: number, configured?: string): Judgement => {
+  const found = versionsAt(candidates, at, configured)
+  return found.kind === 'members' && found.members.length === 0
     ? waiting('no object was there when the marker was written')
-    : { kind: 'members', members }
+    : found
 }
 
 const entrySchema = z
@@ -116,6 +126,8 @@ const entrySchema = z
 export const publishSchema = z.object({ files: z.array(entrySchema).min(1) })
 export type Publish = z.infer<typeof publishSchema>
 
+const isSealed = ({ state }: Candidate): boolean => state === 'protected' || state === 'sealed'
+
 const matches = (candidate: Candidate, entry: Publish['files'][number]): boolean | 'unknown' => {
   if (candidate.deleted || candidate.size !== entry.size) return false
   if (entry.versionId !== undefined && candidate.version !== entry.versionId) return false
@@ -131,26 +143,31 @@ const matches = (candidate: Candidate, entry: Publish['files'][number]): boolean
 /** The versions that the publisher's list names, by size and content. Several of equal content are one choice: the newest. */
 export const membersListed = (candidates: readonly Candidate[], publish: Publish): Judgement => {
   const members: Candidate[] = []
+  const unread: Candidate[] = []
   for (const entry of publish.files) {
     const versions = candidates
       .filter(({ path }) => path === entry.key)
       .toSorted((a, b) => b.lastModified - a.lastModified)
-    const match = versions.find((candidate) => matches(candidate, entry) === true)
+    const equal = versions.filter((candidate) => matches(candidate, entry) === true)
+    const match = equal.find(isSealed) ?? equal[0]
     if (match) {
       members.push(match)
       continue
     }
     const open = versions.filter((candidate) => matches(candidate, entry) === 'unknown')
-    const readable = open.find(({ state }) => state === 'protected' || state === 'sealed')
-    if (readable && entry.sha256 !== undefined)
-      return { kind: 'digest', candidate: readable, reason: `the SHA-256 of ${readable.key} is being read` }
+    const readable = open.filter(isSealed)
+    if (readable.length > 0 && entry.sha256 !== undefined) {
+      unread.push(...readable)
+      continue
+    }
     return waiting(
       open.length > 0
         ? `${open[0]?.key} is not yet in the replica`
         : `no version of ${entry.key} has the size and content that _PUBLISH.json lists`,
     )
   }
-  return { kind: 'members', members }
+  if (unread.length === 0) return { kind: 'members', members }
+  return { kind: 'digest', candidates: unread, reason: `the SHA-256 of ${unread[0]?.key} is being read` }
 }
 
 export const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
@@ -167,12 +184,20 @@ export const membersIndexed = (
 ): Judgement => {
   const keys = byKey(candidates)
   const folder = posix.dirname(index.key)
+  const before = Math.max(
+    0,
+    ...(keys.get(index.key) ?? [])
+      .filter((other) => second(other.lastModified) < second(index.lastModified))
+      .map(({ lastModified }) => lastModified),
+  )
   const chosen: Candidate[] = [index]
   for (const shard of shards) {
     const key = folder === '.' ? shard : `${folder}/${shard}`
     const versions = keys.get(key) ?? []
     const current = currentAt(versions, index.lastModified)
     if (current === 'ambiguous') return ambiguity(key)
+    // Of the publish before, unless this one leaves the shard as it was: nothing in the source tells which.
+    if (current && current.lastModified < before) return ambiguity(key)
     const after = versions.filter(
       (version) => second(version.lastModified) > second(index.lastModified) && !version.deleted,
     )
@@ -183,13 +208,12 @@ export const membersIndexed = (
   }
   const completeAt = Math.max(...chosen.map(({ lastModified }) => lastModified))
   const named = new Set(chosen.map(({ key }) => key))
-  const rest = membersAt(
+  const rest = versionsAt(
     candidates.filter(({ key }) => !named.has(key)),
     completeAt,
     configured,
   )
-  if (rest.kind !== 'members')
-    return rest.kind === 'waiting' && chosen.length === candidates.length ? { kind: 'members', members: chosen } : rest
+  if (rest.kind === 'waiting') return rest
   return { kind: 'members', members: [...chosen, ...rest.members] }
 }
 

@@ -3,7 +3,14 @@ import { sha256Hex } from './codec.ts'
 import type { WeightsDeps } from './deps.ts'
 import { traceIdOf, versionOf } from './identity.ts'
 import type { MemberRow } from './ledger.ts'
-import { formatVersion, objectManifestSchema, parseRecord, type ReleaseManifest, toBytes } from './manifest.ts'
+import {
+  formatVersion,
+  objectManifestSchema,
+  parseRecord,
+  type ReleaseManifest,
+  releaseManifestSchema,
+  toBytes,
+} from './manifest.ts'
 import { objectManifestName, releaseName } from './names.ts'
 import { hashOf, recordWaiting } from './outcome.ts'
 import { type BucketRule, ruleFor } from './plan.ts'
@@ -24,6 +31,8 @@ import {
 
 const markerBytesMax = 16 * 2 ** 20
 const manifestBytesMax = 64 * 2 ** 20
+/** A pass over a large file that nothing has been heard of for this long is lost. */
+const digestAgainMs = 30 * 60_000
 
 type Release = { bucket: string; prefix: string; model: string; version?: string }
 type Marked = { member: MemberRow; kind: MarkerKind }
@@ -105,9 +114,18 @@ const judge = async (
     : judgement
 }
 
+/** A marker that is no JSON, or too large to be one, must not keep anything else from being looked at. */
+const whenUnreadable = (error: unknown): Judgement => {
+  if (error instanceof InvalidInputError || error instanceof CorruptError)
+    return { kind: 'waiting', reason: error.message }
+  throw error
+}
+
 const requestDigest = async (deps: WeightsDeps, candidate: Candidate): Promise<void> => {
   const row = await deps.objects.get(candidate.traceId)
   if (!row || row.sha256 !== undefined) return
+  // The release is evaluated again and again while the pass is under way; one that goes on says so in the row.
+  if (deps.clock.now() - (row.nudgedAt ?? 0) < digestAgainMs) return
   const { bucket, key, versionId, etag, size } = row.source
   await deps.workQueue.send([
     {
@@ -122,6 +140,7 @@ const requestDigest = async (deps: WeightsDeps, candidate: Candidate): Promise<v
       size,
     },
   ])
+  await deps.objects.update(row.traceId, row.planId, { nudgedAt: deps.clock.now() })
 }
 
 const stamp = (at: number): string => new Date(at).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').concat('Z')
@@ -135,6 +154,14 @@ const memberEntries = (release: Release, members: readonly Candidate[]): Release
       return { path, bucket: release.bucket, key, version, planId, size, manifest, manifestDigest }
     })
     .toSorted((a, b) => (a.path < b.path ? -1 : 1))
+
+/** The release was sealed by an earlier call, which may have ended before it told the chain. */
+const adoptRelease = async (deps: WeightsDeps, name: string): Promise<void> => {
+  const bytes = await deps.store.read(name, { bytesMax: manifestBytesMax })
+  if (!bytes) throw new CorruptError(`${name} exists and cannot be read`)
+  const { model, version, releaseId, sequence } = parseRecord(releaseManifestSchema, name, bytes)
+  await deps.chain.advance(`release#${model}`, sequence, `sha256:${sha256Hex(bytes)}`, { version, releaseId })
+}
 
 const sealRelease = async (
   deps: WeightsDeps,
@@ -187,7 +214,7 @@ const sealRelease = async (
   const created = await deps.store.create(name, bytes, { contentType: 'application/json' })
   const stat = created ?? (await deps.store.stat(name))
   if (stat) await keepAsItIs(deps, stat)
-  if (!created) return
+  if (!created) return adoptRelease(deps, name)
   await deps.chain.advance(chain, sequence, `sha256:${sha256Hex(bytes)}`, { version, releaseId })
   deps.telemetry.count('ReleasesSealed', 1)
   deps.telemetry.count('ReleaseLagSeconds', Math.max(0, (deps.clock.now() - complete.publishedAt) / 1000), 'Seconds')
@@ -230,8 +257,8 @@ const settleMarker = async (
   marked: Marked,
   before?: string,
 ): Promise<boolean> => {
-  const judgement = await judge(deps, rule, release, members, marked)
-  if (judgement.kind === 'digest') await requestDigest(deps, judgement.candidate)
+  const judgement = await judge(deps, rule, release, members, marked).catch(whenUnreadable)
+  if (judgement.kind === 'digest') for (const candidate of judgement.candidates) await requestDigest(deps, candidate)
   const reason = judgement.kind === 'members' ? unready(judgement.members) : judgement.reason
   if (judgement.kind !== 'members' || reason !== undefined) {
     await wait(deps, release, marked.member, reason ?? 'not complete', before)
@@ -249,11 +276,21 @@ const settleMarker = async (
 }
 
 const isSealed = (member: MemberRow): boolean => member.state === 'protected' || member.state === 'sealed'
+const isEnded = (member: MemberRow): boolean => member.state === 'superseded' || member.state === 'refused'
 
 /** Last resort: no marker ever came and nothing has changed for the quiet period. */
-const infer = async (deps: WeightsDeps, release: Release, members: MemberRow[], before?: string): Promise<boolean> => {
-  const newest = Math.max(...members.map(({ lastModified }) => lastModified))
-  const judgement = membersAt(await candidatesOf(deps, release, members), newest + 1000)
+const infer = async (
+  deps: WeightsDeps,
+  release: Release,
+  members: MemberRow[],
+  quietMs: number,
+  before?: string,
+): Promise<boolean> => {
+  const candidates = await candidatesOf(deps, release, members)
+  // What the source lists counts too: the event of a newer object may be late or lost.
+  const newest = Math.max(...candidates.filter(({ deleted }) => !deleted).map(({ lastModified }) => lastModified))
+  if (deps.clock.now() < newest + quietMs) return false
+  const judgement = membersAt(candidates, newest + 1000)
   const reason = judgement.kind === 'members' ? unready(judgement.members) : judgement.reason
   if (judgement.kind !== 'members' || reason !== undefined) {
     await wait(deps, release, null, reason ?? 'not complete', before)
@@ -294,15 +331,18 @@ export const evaluateRelease = async (
   let open = members.some(({ state }) => state === 'copying') ? 1 : 0
   for (const marked of markers) {
     if (done.has(marked.member.traceId)) continue
-    if (!isSealed(marked.member) || !(await settleMarker(deps, rule, release, members, marked, row?.waiting))) open += 1
+    if (isEnded(marked.member))
+      await wait(deps, release, marked.member, `marker ${marked.member.key} was ${marked.member.state}`, row?.waiting)
+    else if (!isSealed(marked.member) || !(await settleMarker(deps, rule, release, members, marked, row?.waiting)))
+      open += 1
   }
   if (!options.sweep || !row) return
   if (markers.length === 0 && members.length > 0) {
     const newest = Math.max(...members.map(({ lastModified }) => lastModified))
-    const quietAt = row.touchedAt + rule.release.quietMinutes * 60_000
+    const quietMs = rule.release.quietMinutes * 60_000
     if (
       !done.has(`inferred-${newest}`) &&
-      (deps.clock.now() < quietAt || !(await infer(deps, release, members, row.waiting)))
+      (deps.clock.now() < row.touchedAt + quietMs || !(await infer(deps, release, members, quietMs, row.waiting)))
     )
       open += 1
   }

@@ -79,6 +79,15 @@ export const readChecks: Checks = {
     expect((await getObject(subject, 'w')).bytes.toString()).toBe('two')
   },
 
+  'of many writers with If-None-Match one wins': async (subject) => {
+    const writes = Array.from({ length: 8 }, async (_, index) => {
+      await putObject(subject, 'race', `writer ${index}`, { IfNoneMatch: '*' })
+      return `writer ${index}`
+    })
+    const won = (await Promise.allSettled(writes)).filter((write) => write.status === 'fulfilled')
+    expect(won.map(({ value }) => value)).toEqual([(await getObject(subject, 'race')).bytes.toString()])
+  },
+
   'If-Match on a key that is not there is 404': async (subject) => {
     expect(await failureOf(putObject(subject, 'none', 'x', { IfMatch: '"0"' }))).toMatchObject({ status: 404 })
   },

@@ -154,7 +154,7 @@ describe('the cache of packages', () => {
     expect(readFileSync(join(changed, 'plan-object/functions/plan-object.mjs'), 'utf8')).not.toBe(
       readFileSync(join(first, 'plan-object/functions/plan-object.mjs'), 'utf8'),
     )
-  })
+  }, 120_000)
 })
 
 type Properties = Record<string, unknown>
@@ -246,7 +246,11 @@ describe('the packaged stack', () => {
   })
 
   const lint = findTool('cfn-lint')
-  it.skipIf(!lint)('has nothing that cfn-lint reports', () => {
-    expect(String(execFileSync(lint!, [templateFile()]))).toBe('')
-  })
+  it.skipIf(!lint)(
+    'has nothing that cfn-lint reports',
+    () => {
+      expect(String(execFileSync(lint!, [templateFile()]))).toBe('')
+    },
+    120_000,
+  )
 })

@@ -115,9 +115,10 @@ describe('a queue as event source', () => {
     await until(() => fixture.entries().length > 0, 'an invocation')
     await runner.kill()
     await runner.idle()
-    for (let n = 0; n < 8; n += 1) expect(timesSeen(n)).toBeGreaterThan(0)
+    const times = Array.from({ length: 8 }, (_, n) => timesSeen(n))
+    expect(times.every((seen) => seen > 0)).toBe(true)
+    expect(times.reduce((total, seen) => total + seen)).toBeGreaterThan(8)
     expect(await waiting('dead')).toBe(0)
-    expect(timesSeen(0) + timesSeen(1)).toBeGreaterThan(2)
   })
 })
 

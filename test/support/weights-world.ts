@@ -8,6 +8,7 @@ import { type OnStep, withSteps } from '../../shared/clouds/memory/steps.ts'
 import { createMemoryTelemetry, type MemoryTelemetry } from '../../shared/clouds/memory/telemetry.ts'
 import { type Config, parseConfig } from '../../shared/config.ts'
 import type { SourceObject } from '../../shared/ports.ts'
+import { evaluateRelease } from '../../shared/weights/release.ts'
 import { commitObject } from '../../shared/weights/commit.ts'
 import type { Deadline, WeightsDeps } from '../../shared/weights/deps.ts'
 import type { ObjectRow } from '../../shared/weights/ledger.ts'
@@ -165,6 +166,14 @@ const readers = (store: MemoryBlobStore) => {
   }
 }
 
+/** What the committer does with one record of the ledger's stream: a trace id, or an order to evaluate a release. */
+const onReady = async (deps: WeightsDeps, order: string, deadline: Deadline): Promise<void> => {
+  if (!order.startsWith('{')) return void (await commitObject(deps, order, deadline))
+  const { bucket, prefix } = JSON.parse(order) as { bucket: string; prefix: string }
+  const release = await deps.releases.get(bucket, prefix)
+  if (release) await evaluateRelease(deps, bucket, release)
+}
+
 export const createWorld = (options: WorldOptions = {}): World => {
   let at = options.now?.() ?? worldStart
   const clock = { now: () => at }
@@ -188,7 +197,10 @@ export const createWorld = (options: WorldOptions = {}): World => {
     segments: watched('segments', ledger.segments),
     digests: watched('digests', ledger.digests),
     chunks: watched('chunks', chunks),
-    releases: watched('releases', createMemoryReleaseLedger()),
+    releases: watched(
+      'releases',
+      createMemoryReleaseLedger((bucket, prefix) => void ready.push(JSON.stringify({ bucket, prefix }))),
+    ),
     chain: watched('chain', createMemoryChain()),
     objectsQueue: watched('objectsQueue', objectsQueue),
     workQueue: watched('workQueue', workQueue),
@@ -204,7 +216,7 @@ export const createWorld = (options: WorldOptions = {}): World => {
   const handlers = (deadline: Deadline) => [
     { from: objectsQueue.messages, handle: async (message: string) => receiveMessage(deps, message) },
     { from: workQueue.messages, handle: async (message: string) => work(deps, message, deadline) },
-    { from: ready, handle: async (traceId: string) => void (await commitObject(deps, traceId, deadline)) },
+    { from: ready, handle: async (order: string) => onReady(deps, order, deadline) },
   ]
   const run: World['run'] = async ({ triesMax = 1, pick = () => 0, deadline = ample } = {}) => {
     const failed: unknown[] = []
