@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { encodeBody, sha256Hex } from '../shared/weights/codec.ts'
 import { formatVersion, toBytes } from '../shared/weights/manifest.ts'
 import { chunkName, objectManifestName } from '../shared/weights/names.ts'
@@ -15,7 +14,8 @@ import { bucketName, createWorld, eventOf, noise, safetensorsOf, type World } fr
  */
 
 type Files = Record<string, Uint8Array>
-type Expected = { restores: Record<string, Record<string, string>> }
+/** What to restore -> path -> SHA-256. */
+type Expected = Record<string, Record<string, string>>
 
 const minuteMs = 60_000
 const text = (value: string): Buffer => Buffer.from(value)
@@ -47,7 +47,7 @@ const publishRelease = async (world: World, folder: string, files: Files, missin
 const config = (layers: number): Buffer =>
   text(JSON.stringify({ model_type: 'tiny', layers, vocabulary: Array.from({ length: 40 }, (_, id) => `token-${id}`) }))
 
-const releases = async (world: World): Promise<Expected['restores']> => {
+const releases = async (world: World): Promise<Expected> => {
   const first: Files = {
     'config.json': config(2),
     'empty.txt': text(''),
@@ -56,7 +56,11 @@ const releases = async (world: World): Promise<Expected['restores']> => {
     'notes + más/été.txt': text('spaces, plus signs and accents\n'),
   }
   await publishRelease(world, 'tiny/v1', first)
-  const second: Files = { ...first, 'config.json': config(3), 'model-00002-of-00002.safetensors': safetensorsOf({ embedding: 9000 }, 3) }
+  const second: Files = {
+    ...first,
+    'config.json': config(3),
+    'model-00002-of-00002.safetensors': safetensorsOf({ embedding: 9000 }, 3),
+  }
   // The chunk's own name is taken: its body goes under an alternate one.
   const wrong = await encodeBody(text('not that chunk'))
   await world.deps.store.create(chunkName(sha256Hex(config(3))), wrong.body)
@@ -76,34 +80,40 @@ const publishCancelled = async (world: World, key: string, bytes: Uint8Array): P
   await settle(world)
 }
 
-const objects = async (world: World): Promise<Expected['restores']> => {
-  const files: Files = {
-    'single.bin': noise(3000, 4),
-    'cancelled once.bin': noise(500, 5),
-    'composite.bin': noise(2500, 6),
-    'unchecked.bin': noise(700, 7),
-    'indexed.txt': text('sixteen bytes.\n\n'.repeat(501)),
+/** Long enough for its hash to stand in the manifest's name. */
+const longKey = `long/${'nineteen-characters/'.repeat(48)}end.txt`
+
+const objects = async (world: World): Promise<Expected> => {
+  const files = {
+    single: noise(3000, 4),
+    cancelled: noise(500, 5),
+    composite: noise(2500, 6),
+    unchecked: noise(700, 7),
+    long: text('a long key\n'),
+    indexed: text('sixteen bytes.\n\n'.repeat(501)),
   }
-  const [single, cancelled, composite, unchecked, indexed] = Object.values(files) as [
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-  ]
-  world.publish('single.bin', single, { contentType: 'application/x-tiny', metadata: { owner: 'platform' } })
-  world.publish('composite.bin', composite, { partBytes: 1000, checksum: { algorithm: 'SHA256', type: 'COMPOSITE' } })
-  world.publish('unchecked.bin', unchecked, { checksum: null, isEncrypted: true })
+  world.publish('single.bin', files.single, { contentType: 'application/x-tiny', metadata: { owner: 'platform' } })
+  world.publish('composite.bin', files.composite, {
+    partBytes: 1000,
+    checksum: { algorithm: 'SHA256', type: 'COMPOSITE' },
+  })
+  world.publish('unchecked.bin', files.unchecked, { checksum: null, isEncrypted: true })
+  world.publish(longKey, files.long)
   await settle(world)
-  await publishCancelled(world, 'cancelled once.bin', cancelled)
+  await publishCancelled(world, 'cancelled once.bin', files.cancelled)
   // More parts than a manifest lists itself.
   world.deps.segmentBytesMax = 16
-  world.publish('indexed.txt', indexed)
+  world.publish('indexed.txt', files.indexed)
   await settle(world)
   delete world.deps.segmentBytesMax
-  return Object.fromEntries(
-    Object.entries(files).map(([key, bytes]) => [`s3://${bucketName}/${key}`, { [key]: sha256(bytes) }]),
-  )
+  return {
+    's3://models/single.bin': digests({ 'single.bin': files.single }),
+    's3://models/cancelled once.bin': digests({ 'cancelled once.bin': files.cancelled }),
+    's3://models/composite.bin': digests({ 'composite.bin': files.composite }),
+    's3://models/unchecked.bin': digests({ 'unchecked.bin': files.unchecked }),
+    [`s3://models/${longKey}`]: digests({ 'end.txt': files.long }),
+    's3://models/indexed.txt': digests({ 'indexed.txt': files.indexed }),
+  }
 }
 
 const failures = async (world: World): Promise<void> => {
@@ -126,10 +136,6 @@ if (readdirSync(folder).length > 0) throw new Error(`${folder} is not empty`)
 
 const world = createWorld()
 world.deps.store = createFolderStore(folder)
-const restores = { ...(await releases(world)), ...(await objects(world)) }
+const expected = { ...(await releases(world)), ...(await objects(world)) }
 await failures(world)
-const files = readdirSync(folder, { recursive: true, withFileTypes: true })
-  .filter((entry) => entry.isFile())
-  .map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1))
-writeFileSync(`${folder}.json`, `${JSON.stringify({ files: files.sort(), restores }, undefined, 2)}\n`)
-console.log(`${files.length} files in ${folder}`)
+writeFileSync(`${folder}.json`, `${JSON.stringify(expected, undefined, 2)}\n`)

@@ -51,6 +51,7 @@ type Database = {
   createKey(item: Item, table: Table): string
   validateKey(key: Item, table: Table): Error | undefined
   validateItem(item: Item, table: Table): Error | undefined
+  mapPaths(paths: unknown[], item: Item): Item
 }
 
 const load = createRequire(import.meta.url)
@@ -109,6 +110,9 @@ export const storeKey = (table: Table, of: { item: Item } | { key: Item }): stri
   if (refused) throw toServiceError(refused)
   return database.createKey('item' in of ? of.item : of.key, table)
 }
+
+/** The parts of an item that a parsed projection names. */
+export const project = (paths: unknown[], item: Item): Item => database.mapPaths(paths, item)
 
 const range = (prefix: string): Range => ({ gte: prefix, lt: `${prefix}\u00ff` })
 

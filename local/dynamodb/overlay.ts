@@ -1,16 +1,18 @@
 import { itemBytes } from './attribute-values.ts'
+import { type Expression, fulfilled, matches } from './conditions.ts'
 import { act, type LevelOperation, type Store, type SubStore } from './dynalite.ts'
-import { invalid, type Item, ServiceError } from './wire.ts'
+import { invalid, type Item, refusal, ServiceError } from './wire.ts'
 
 const itemBytesMax = 400 * 1024
 
 /** `before` or `after` is absent where the item is not there. */
 export type ItemChange = { table: string; before?: Item; after?: Item }
-/** What a write would do. `found` is the item as it was; with `error`, nothing is to be done. */
+/** What a write would do. `found` is the item as it was; with `error`, nothing is to be done. `looked` once it was looked up. */
 export type Evaluated = {
   output?: Record<string, unknown>
   error?: ServiceError
   found?: Item
+  looked?: true
   operations: LevelOperation[]
   changes: ItemChange[]
 }
@@ -45,6 +47,7 @@ const overlay = (store: Store, result: Evaluated): Store => {
     }
     const get: SubStore['get'] = (key, callback) =>
       real.get(key, (error, item) => {
+        result.looked = true
         if (item) before.set(key, item)
         if (item) result.found = item
         callback(error, item)
@@ -59,16 +62,24 @@ const overlay = (store: Store, result: Evaluated): Store => {
   }
 }
 
+type WriteData = { _condition?: { expression: Expression } }
+
+const conditionFailed = (): ServiceError => refusal('ConditionalCheckFailedException', 'The conditional request failed')
+
 /** Runs a write on validated data without writing; a refusal comes back as `error`, a defect is thrown. */
-export const evaluate = async (store: Store, operation: string, data: unknown): Promise<Evaluated> => {
+export const evaluate = async (store: Store, operation: string, data: object): Promise<Evaluated> => {
   const result: Evaluated = { operations: [], changes: [] }
+  const { _condition: condition } = data as WriteData
+  const unconditional = condition ? { ...data, _condition: { ...condition, expression: fulfilled } } : data
   try {
-    result.output = await act(overlay(store, result), operation, data)
+    result.output = await act(overlay(store, result), operation, unconditional)
     if (result.changes.some((change) => change.after && itemBytes(change.after) > itemBytesMax))
       throw invalid('Item size has exceeded the maximum allowed size')
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
     result.error = error
   }
+  // A condition comes before what the write itself finds wrong with the item.
+  if (result.looked && condition && !matches(result.found ?? {}, condition.expression)) result.error = conditionFailed()
   return result
 }

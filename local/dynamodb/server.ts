@@ -4,7 +4,7 @@
  * Covered: tables (with streams, tags, TTL, deletion protection; encryption, table class and point-in-time recovery are
  * remembered and do nothing), items, batches, queries, scans, transactions, streams with retention and shard splits.
  * Not covered, answered by 501: adding or removing an index, replicas, backups, exports, PartiQL. Not there: throttling,
- * IAM, signatures, ReturnConsumedCapacity of transactions. Comparing two maps or lists in a condition is always false.
+ * IAM, signatures, ReturnConsumedCapacity of transactions.
  *
  * Controls: `POST /_lifeboat/split?table=T` closes the widest open shard and opens two children (`children=1`: one, as
  * AWS does every few hours; `shard=ID`: that one), `POST /_lifeboat/sweep` deletes what has expired now.
@@ -14,6 +14,7 @@ import { type Listening, listen, readBody, sendJson } from '../http.ts'
 import { act, validate } from './dynalite.ts'
 import { type Engine, openEngine } from './engine.ts'
 import type { Shard } from './stream-catalog.ts'
+import { createReads } from './reads.ts'
 import { createStreamsApi } from './streams-api.ts'
 import { createTables } from './tables.ts'
 import { createTimeToLive, sweepExpired } from './time-to-live.ts'
@@ -22,16 +23,7 @@ import { answer, answerFault, notImplemented, refusal, ServiceError } from './wi
 import { createWrites } from './writes.ts'
 
 const dayMs = 24 * 3600_000
-const passedOn = [
-  'GetItem',
-  'BatchGetItem',
-  'Query',
-  'Scan',
-  'ListTables',
-  'TagResource',
-  'UntagResource',
-  'ListTagsOfResource',
-]
+const passedOn = ['GetItem', 'BatchGetItem', 'ListTables', 'TagResource', 'UntagResource', 'ListTagsOfResource']
 
 export type DynamoDb = Listening & {
   /** Closes an open shard of the table's stream and opens children in its place; resolves to their ids. */
@@ -112,6 +104,7 @@ const operationsOf = (engine: Engine, streamRetentionMs: number): Map<string, Op
     ...Object.fromEntries(passedOn.map((name) => [name, passOn(engine, name)])),
     ...createTables(engine),
     ...createTimeToLive(engine),
+    ...createReads(engine.store),
     ...createWrites(engine),
     ...createTransactions(engine),
   }

@@ -13,7 +13,9 @@ const plainEveryMs = 3000
 const describe = (counters: Counters, seconds: number): string => {
   const rate = humanBytes(Math.round(counters.bytesRead / Math.max(seconds, 0.001)))
   const chunks = counters.chunksSent + counters.chunksReused
-  return `read ${humanBytes(counters.bytesRead)}, sent ${humanBytes(counters.bytesSent)}, saved ${humanBytes(counters.bytesSaved)}, ${counters.segments} segments, ${chunks} chunks, ${rate}/s, lag ${seconds.toFixed(1)}s`
+  const { bytesRead, bytesSent, bytesSaved, segments } = counters
+  const moved = `read ${humanBytes(bytesRead)}, sent ${humanBytes(bytesSent)}, saved ${humanBytes(bytesSaved)}`
+  return `${moved}, ${rate}/s, ${segments} segments, ${chunks} chunks, ${seconds.toFixed(0)}s`
 }
 
 export const createLive = (out: NodeJS.WriteStream, silent: boolean): Live => {
@@ -40,8 +42,8 @@ export const createLive = (out: NodeJS.WriteStream, silent: boolean): Live => {
         }
       }
       const bar = new cliProgress.SingleBar({
-        format: `  ${title}\n  [{bar}] {text}`.replaceAll('\n', ' '),
-        barsize: 20,
+        format: `${title.slice(0, 24).padEnd(24)} [{bar}] {text}`,
+        barsize: 16,
         hideCursor: true,
         stream: out,
         linewrap: false,

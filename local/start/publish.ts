@@ -6,8 +6,7 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { createReadStream } from 'node:fs'
-import { lstat, open, readdir } from 'node:fs/promises'
+import { lstat, open, readdir, readFile } from 'node:fs/promises'
 import { basename, join, posix, relative, sep } from 'node:path'
 import { mapInOrder } from '../../shared/bounded.ts'
 import { InvalidInputError } from '../../shared/errors.ts'
@@ -82,8 +81,7 @@ export const uploadFile = async (
 ): Promise<string | undefined> => {
   const target = { Bucket: bucket, Key: key }
   if (local.size < multipartFrom) {
-    const Body = local.size === 0 ? Buffer.alloc(0) : createReadStream(local.file)
-    return (await s3.send(new PutObjectCommand({ ...target, Body, ContentLength: local.size }))).VersionId
+    return (await s3.send(new PutObjectCommand({ ...target, Body: await readFile(local.file) }))).VersionId
   }
   const { UploadId = '' } = await s3.send(new CreateMultipartUploadCommand({ ...target, ChecksumAlgorithm: 'CRC32' }))
   const Parts = await uploadParts(s3, { ...target, UploadId }, local)

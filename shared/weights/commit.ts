@@ -215,6 +215,7 @@ const manifestOf = async (
       source: row.source.checksums,
       verified: verified ? { algorithm: verified.algorithm, type: verified.type, value: verified.value } : null,
       ...(verified ? {} : { unverifiedReason: row.uncheckedReason ?? 'not compared' }),
+      ...(row.check?.parts === undefined ? {} : { parts: row.check.parts }),
       ...(sha256 === undefined ? {} : { sha256 }),
     },
     cutter: row.cutter,

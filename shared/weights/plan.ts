@@ -197,8 +197,8 @@ export const planObject = async (
   const traceId = traceIdOf(object.bucket, object.key, version)
   const before = await deps.objects.get(traceId)
   const number = Math.max(attempt, before ? before.attempt + (before.state === 'superseded' ? 1 : 0) : 0)
-  const ended = before && before.attempt >= attempt ? closed(before) : undefined
-  if (before && ended) return { row: before, outcome: ended }
+  const ended = before && closed(before)
+  if (before && ended && (ended === 'already' || before.attempt >= attempt)) return { row: before, outcome: ended }
 
   const shape = await shapeOf(deps, object, traceId)
   const check = await checkOf(deps, object)

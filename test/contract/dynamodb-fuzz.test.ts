@@ -51,11 +51,15 @@ const values: AttributeValue[] = [
 
 type Condition = { ConditionExpression?: string; ExpressionAttributeValues?: Item }
 
-// Never compared with a map or list, which dynalite finds equal to none, nor with NULL, which moto finds equal to nothing at all.
-const comparable = scalars.filter((value) => !value.NULL)
+// Never compared with NULL, which to moto is what a missing attribute equals.
+const comparable = values.filter((value) => !value.NULL)
 
 const conditionOf = (random: Random): Condition =>
   random<() => Condition>([
+    () => ({}),
+    () => ({}),
+    () => ({}),
+    () => ({}),
     () => ({}),
     () => ({}),
     () => ({ ConditionExpression: 'attribute_not_exists(pk)' }),
@@ -73,6 +77,15 @@ const conditionOf = (random: Random): Condition =>
     () => ({
       ConditionExpression: 'n BETWEEN :x AND :y',
       ExpressionAttributeValues: { ':x': { N: '1' }, ':y': { N: '5' } },
+    }),
+    () => ({
+      ConditionExpression: 'v IN (:x, :y)',
+      ExpressionAttributeValues: { ':x': random(comparable), ':y': { S: '' } },
+    }),
+    () => ({ ConditionExpression: 'v <> :x', ExpressionAttributeValues: { ':x': random(comparable) } }),
+    () => ({
+      ConditionExpression: 'contains(v, :x)',
+      ExpressionAttributeValues: { ':x': random([{ S: 'x' }, { S: 'a' }]) },
     }),
     () => ({ ConditionExpression: 'begins_with(v, :x)', ExpressionAttributeValues: { ':x': { S: 'x' } } }),
   ])()
@@ -175,18 +188,18 @@ const itemsOf = async ({ client, table }: Side): Promise<unknown> => {
 }
 
 /** Runs the same operations on both and returns where they first differ, with what is needed to look into it. */
-const firstDifference = async (sides: [Side, Side], seed: number, count: number): Promise<unknown> => {
+const firstDifference = async (sides: [Side, Side], seed: number, count: number): Promise<string | undefined> => {
   const random = randomOf(seed)
   let refused = 0
   for (let index = 0; index < count; index += 1) {
     const operation = random([true, true, false]) ? writeOf(random) : transactionOf(random)
     const [left, right] = [await outcomeOf(operation, sides[0]), await outcomeOf(operation, sides[1])]
     if (JSON.stringify(left) !== JSON.stringify(right))
-      return { seed, index, left, right, input: operation(sides[0].table).input }
+      return JSON.stringify({ seed, index, left, right, input: operation(sides[0].table).input })
     if ((left as { refused?: string }).refused) refused += 1
   }
   const [left, right] = [await itemsOf(sides[0]), await itemsOf(sides[1])]
-  if (JSON.stringify(left) !== JSON.stringify(right)) return { seed, left, right }
+  if (JSON.stringify(left) !== JSON.stringify(right)) return JSON.stringify({ seed, left, right })
   console.log(`seed ${seed}: ${count} operations alike, ${refused} of them refused`)
   return undefined
 }

@@ -198,6 +198,40 @@ for (const target of [embedded, ...moto]) {
       expect([await of('red'), await of('blue')]).toEqual([['1'], ['2', '3']])
     })
 
+    it('compares what conditions name by type and value', async () => {
+      const item: Item = {
+        ...key('compare'),
+        nothing: { S: '' },
+        flag: { BOOL: false },
+        pieces: { L: [{ N: '1' }, { M: { a: { S: 'x' } } }] },
+        huge: { N: '100000000000000000000000000000000000.5' },
+      }
+      await db.put(item)
+      const holds = async (condition: string, values: Item = {}): Promise<boolean> => {
+        const { Items: items } = await db.client.send(
+          new QueryCommand({
+            TableName: db.table,
+            KeyConditionExpression: 'pk = :pk',
+            FilterExpression: condition,
+            ExpressionAttributeValues: { ':pk': { S: 'compare' }, ...values },
+            ProjectionExpression: 'nothing',
+          }),
+        )
+        return JSON.stringify(items) === JSON.stringify([{ nothing: { S: '' } }])
+      }
+      expect(await holds('nothing IN (:a, :b)', { ':a': { S: 'x' }, ':b': { S: '' } })).toBe(true)
+      expect(await holds('attribute_type(flag, :b)', { ':b': { S: 'BOOL' } })).toBe(true)
+      expect(await holds('flag = :no', { ':no': { BOOL: false } })).toBe(true)
+      expect(await holds('pieces = :l AND size(pieces) = :two', { ':l': item['pieces']!, ':two': { N: '2' } })).toBe(
+        true,
+      )
+      expect(await holds('contains(pieces, :m)', { ':m': { M: { a: { S: 'x' } } } })).toBe(true)
+      expect(await holds('pieces[1].a = :x', { ':x': { S: 'x' } })).toBe(true)
+      expect(await holds('huge > :n', { ':n': { N: '100000000000000000000000000000000000.4' } })).toBe(true)
+      expect(await holds('huge < :s', { ':s': { S: 'x' } })).toBe(false)
+      expect(await holds('absent = missing')).toBe(false)
+    })
+
     it('scans every item once over parallel segments', async () => {
       const segments = await Promise.all(
         [0, 1, 2].map((segment) =>
