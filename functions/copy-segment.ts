@@ -14,6 +14,7 @@ export const handler = async (event: SQSEvent, context: Context): Promise<SQSBat
       queueUrl: env.segmentsQueueUrl,
       random: deps.random,
       telemetry: deps.telemetry,
+      leaseSeconds: env.leaseSeconds,
       handle: (record) => work(deps, record.body, deadline),
     })
   } finally {

@@ -15,6 +15,7 @@ export const handler = async (event: SQSEvent, _context: Context): Promise<SQSBa
       queueUrl: env.objectsQueueUrl,
       random: deps.random,
       telemetry: deps.telemetry,
+      leaseSeconds: env.leaseSeconds,
       handle: async (record) => {
         await copyConfig()
         await receiveMessage(deps, record.body)

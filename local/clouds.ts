@@ -19,16 +19,18 @@ export type Clouds = {
 
 /**
  * Starts all four over the folders `dir`/<service>, with logs in `dir`/logs; throws, with the service's log, where one
- * does not come up, and then leaves none running. `onExit` is told of a service that ends by itself.
+ * does not come up, and then leaves none running. `onExit` is told of a service that ends by itself. `rolesFile` is what
+ * the principals of GCS may do instead of infra/gcp/roles.json, read at every start of it.
  */
 export const startClouds = async (options: {
   dir: string
   ports?: Partial<Record<Service, number>>
   eventsUrl?: string
+  rolesFile?: string
   log?: (message: string) => void
   onExit?: (service: Service, exit: Exit) => void
 }): Promise<Clouds> => {
-  const { dir, ports = {}, eventsUrl, log, onExit } = options
+  const { dir, ports = {}, eventsUrl, rolesFile, log, onExit } = options
   const running = new Map<Service, ServiceProcess>()
   const start = async (service: Service, port: number | undefined): Promise<void> => {
     const begun = performance.now()
@@ -38,6 +40,7 @@ export const startClouds = async (options: {
       logFile: join(dir, 'logs', `${service}.log`),
       ...(port !== undefined && { port }),
       ...(eventsUrl && service === 's3' && { eventsUrl }),
+      ...(rolesFile && service === 'gcs' && { rolesFile }),
       onExit: (exit) => {
         log?.(`${service} ended by itself: ${exit.signal ?? `exit code ${exit.code}`}`)
         onExit?.(service, exit)

@@ -5,9 +5,19 @@ import type { AddressInfo } from 'node:net'
 /**
  * Faults for the next matching requests, switched on by `PUT /_lifeboat/faults` with a JSON list and listed by GET.
  * `path` is a regular expression over "METHOD /path?query". `status` answers that; `cut` drops the connection `before`
- * the request is handled or `after` it (a lost reply); `delayMs` waits first. Each match uses up one of `times`.
+ * the request is handled or `after` it (a lost reply); `delayMs` waits first. Each match uses up one of `times`. With
+ * `every`, only every so many-th matching request is hit: 10 makes it 10 percent.
  */
-export type Fault = { path: string; times: number; status?: number; cut?: 'before' | 'after'; delayMs?: number }
+export type Fault = {
+  path: string
+  times: number
+  status?: number
+  cut?: 'before' | 'after'
+  delayMs?: number
+  every?: number
+  /** Matching requests so far, hit or not. */
+  matched?: number
+}
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 export type Listening = { url: string; port: number; faults: Fault[]; close(): Promise<void> }
@@ -30,7 +40,12 @@ export const sendJson = (response: ServerResponse, status: number, body: unknown
 }
 
 const takeFault = (faults: Fault[], line: string): Fault | undefined => {
-  const fault = faults.find((candidate) => candidate.times > 0 && new RegExp(candidate.path).test(line))
+  const hits = (candidate: Fault): boolean => {
+    if (candidate.times <= 0 || !new RegExp(candidate.path).test(line)) return false
+    candidate.matched = (candidate.matched ?? 0) + 1
+    return candidate.matched % (candidate.every ?? 1) === 0
+  }
+  const fault = faults.find(hits)
   if (fault) fault.times -= 1
   return fault
 }

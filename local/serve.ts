@@ -1,24 +1,31 @@
 /**
- * Serves one of the embedded clouds: `serve.ts SERVICE --dir DIR [--port N] [--events-url URL]`. Prints one line of JSON
- * (service, url, port) when it is ready. Ends on SIGTERM and SIGINT, and when whoever started it goes: its stdin closes.
+ * Serves one of the embedded clouds: `serve.ts SERVICE --dir DIR [--port N] [--events-url URL] [--roles FILE]`. Prints one
+ * line of JSON (service, url, port) when it is ready. Ends on SIGTERM and SIGINT, and when whoever started it goes: its
+ * stdin closes.
  */
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import type { RoleTable } from './gcs/principals.ts'
 
-type Options = { dir: string; port?: number; eventsUrl?: string }
+type Options = { dir: string; port?: number; eventsUrl?: string; rolesFile?: string }
 type Served = { url: string; port: number; close(): Promise<void> }
 
 const starters: Record<string, (options: Options) => Promise<Served>> = {
   s3: async (options) => (await import('./s3/server.ts')).startS3(options),
-  gcs: async ({ dir, port }) =>
-    (await import('./gcs/server.ts')).startGcs({ dir, ...(port !== undefined && { port }) }),
+  gcs: async ({ dir, port, rolesFile }) =>
+    (await import('./gcs/server.ts')).startGcs({
+      dir,
+      ...(port !== undefined && { port }),
+      ...(rolesFile && { roles: JSON.parse(readFileSync(rolesFile, 'utf8')) as RoleTable }),
+    }),
   dynamodb: async (options) => (await import('./dynamodb/server.ts')).startDynamoDb(options),
   sqs: async (options) => (await import('./sqs/server.ts')).startSqs(options),
 }
 
 const fail = (message: string): never => {
   process.stderr.write(
-    `${message}\nusage: serve.ts ${Object.keys(starters).join('|')} --dir DIR [--port N] [--events-url URL]\n`,
+    `${message}\nusage: serve.ts ${Object.keys(starters).join('|')} --dir DIR [--port N] [--events-url URL] [--roles FILE]\n`,
   )
   process.exit(2)
 }
@@ -26,16 +33,26 @@ const fail = (message: string): never => {
 const readArguments = (): { service: string; options: Options } => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { dir: { type: 'string' }, port: { type: 'string' }, 'events-url': { type: 'string' } },
+    options: {
+      dir: { type: 'string' },
+      port: { type: 'string' },
+      'events-url': { type: 'string' },
+      roles: { type: 'string' },
+    },
   })
-  const { dir, port, 'events-url': eventsUrl } = values
+  const { dir, port, 'events-url': eventsUrl, roles: rolesFile } = values
   const [service = ''] = positionals
   if (!starters[service] || positionals.length !== 1) return fail(`no such service: ${positionals.join(' ')}`)
   if (dir === undefined) return fail('--dir is required')
   if (port !== undefined && !/^\d{1,5}$/.test(port)) return fail(`--port is a number, not ${port}`)
   return {
     service,
-    options: { dir, ...(port !== undefined && { port: Number(port) }), ...(eventsUrl && { eventsUrl }) },
+    options: {
+      dir,
+      ...(port !== undefined && { port: Number(port) }),
+      ...(eventsUrl && { eventsUrl }),
+      ...(rolesFile && { rolesFile }),
+    },
   }
 }
 

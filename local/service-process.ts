@@ -51,14 +51,16 @@ export const startService = async (options: {
   logFile: string
   port?: number
   eventsUrl?: string
+  rolesFile?: string
   onExit?: (exit: Exit) => void
 }): Promise<ServiceProcess> => {
-  const { service, dir, logFile, port, eventsUrl, onExit } = options
+  const { service, dir, logFile, port, eventsUrl, rolesFile, onExit } = options
   mkdirSync(dirname(logFile), { recursive: true })
   const log = openSync(logFile, 'a')
   const flags = [
     ...(port === undefined ? [] : ['--port', String(port)]),
     ...(eventsUrl ? ['--events-url', eventsUrl] : []),
+    ...(rolesFile ? ['--roles', rolesFile] : []),
   ]
   const command = ['--disable-warning=ExperimentalWarning', entry, service, '--dir', dir, ...flags]
   const child = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', log] })

@@ -119,7 +119,8 @@ const createReplicaBucket = async (endpoint: string, config: Config): Promise<vo
 
 /**
  * Starts everything over `dir`; what an earlier start left there goes on. Buckets of the configuration are created,
- * versioned and announce to EventBridge unless `buckets` is false.
+ * versioned and announce to EventBridge unless `buckets` is false. `redeliverSeconds` is how long a message stays hidden
+ * whose function was killed (the deployed queues and leases say minutes); `rolesFile` stands for infra/gcp/roles.json.
  */
 export const startStack = async (options: {
   dir: string
@@ -128,15 +129,22 @@ export const startStack = async (options: {
   instancesMax?: number
   scheduleSpeed?: number
   buckets?: boolean
+  rolesFile?: string
+  redeliverSeconds?: number
   log?: (message: string) => void
 }): Promise<LocalStack> => {
-  const { dir, configFile, cacheDir, log } = options
+  const { dir, configFile, cacheDir, rolesFile, redeliverSeconds, log } = options
   mkdirSync(dir, { recursive: true })
   const config = parseConfig(readFileSync(configFile, 'utf8'), { stage, file: configFile })
   const packaging = packageStack({ configFile, stage, cacheDir })
   packaging.catch(() => undefined)
   const port = await freePort()
-  const clouds = await startClouds({ dir, eventsUrl: `http://127.0.0.1:${port}/events`, ...(log ? { log } : {}) })
+  const clouds = await startClouds({
+    dir,
+    eventsUrl: `http://127.0.0.1:${port}/events`,
+    ...(rolesFile === undefined ? {} : { rolesFile }),
+    ...(log ? { log } : {}),
+  })
   try {
     const { endpoints } = clouds
     const environment = {
@@ -173,6 +181,9 @@ export const startStack = async (options: {
       region: config.source.region,
       ...(options.instancesMax === undefined ? {} : { instancesMax: options.instancesMax }),
       ...(options.scheduleSpeed === undefined ? {} : { scheduleSpeed: options.scheduleSpeed }),
+      ...(redeliverSeconds === undefined
+        ? {}
+        : { visibilitySeconds: redeliverSeconds, extraEnv: { LEASE_SECONDS: String(redeliverSeconds) } }),
     }
     let runner = await startRunnerProcess(dir, serve)
     return {

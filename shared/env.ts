@@ -17,6 +17,8 @@ export type Env = {
   region: string
   /** An emulator's URL; legal in stages named `local` only, since a custom endpoint drops authentication. */
   gcsEndpoint?: string
+  /** How long a queue message is held at a time, where it is not the usual; legal in stages named `local` only. */
+  leaseSeconds?: number
 }
 
 const required = (name: string): string => {
@@ -36,6 +38,9 @@ export const readEnv = (): Env => {
     throw new InvalidInputError(
       `GCS_ENDPOINT is set (${gcsEndpoint}) in stage ${stage}: emulators are refused outside of local stages`,
     )
+  const lease = process.env['LEASE_SECONDS']
+  if (lease !== undefined && (!isLocal(stage) || !/^[1-9]\d{0,3}$/.test(lease)))
+    throw new InvalidInputError(`LEASE_SECONDS is ${lease} in stage ${stage}: expected seconds, in local stages only`)
   return {
     stage,
     config: parseConfig(readFileSync(file, 'utf8'), { stage, file }),
@@ -46,5 +51,6 @@ export const readEnv = (): Env => {
     wifAudience: process.env['GCP_WIF_AUDIENCE'] ?? '',
     region: required('AWS_REGION'),
     ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }),
+    ...(lease === undefined ? {} : { leaseSeconds: Number(lease) }),
   }
 }

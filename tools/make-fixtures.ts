@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { encodeBody, sha256Hex } from '../shared/weights/codec.ts'
+import { createConfigCopier } from '../shared/weights/config-copy.ts'
 import { formatVersion, toBytes } from '../shared/weights/manifest.ts'
 import { chunkName, objectManifestName } from '../shared/weights/names.ts'
 import { planObject, ruleFor } from '../shared/weights/plan.ts'
@@ -136,6 +137,7 @@ if (readdirSync(folder).length > 0) throw new Error(`${folder} is not empty`)
 
 const world = createWorld()
 world.deps.store = createFolderStore(folder)
+await createConfigCopier(world.deps)()
 const expected = { ...(await releases(world)), ...(await objects(world)) }
 await failures(world)
 writeFileSync(`${folder}.json`, `${JSON.stringify(expected, undefined, 2)}\n`)

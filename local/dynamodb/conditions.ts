@@ -9,7 +9,9 @@ type Path = (string | number)[]
 type Operand = Path | { type: 'function'; name: 'size'; args: Operand[] } | AttributeValue
 type Comparator = '=' | '<>' | '<' | '<=' | '>' | '>=' | 'between' | 'in'
 export type Expression =
-  | { type: 'and' | 'or' | 'not'; args: Expression[] }
+  | { type: 'and'; args: Expression[] }
+  | { type: 'or'; args: Expression[] }
+  | { type: 'not'; args: Expression[] }
   | { type: 'function'; name: string; args: Operand[] }
   | { type: Comparator; args: Operand[] }
 type Value = AttributeValue | undefined

@@ -33,6 +33,8 @@ export type DeployOptions = {
   extraEnv?: Record<string, string>
   /** The beginning of the names that the template leaves open. */
   stackName?: string
+  /** The visibility timeout of every queue instead of the template's minutes, for tests that kill functions. */
+  visibilitySeconds?: number
 }
 
 const ofType = ({ options, resolver }: Deploying, type: string): [string, Resource][] =>
@@ -49,8 +51,10 @@ const nameQueues = async (deploying: Deploying): Promise<void> => {
     ([, a], [, b]) => createdAs(a.Properties) - createdAs(b.Properties),
   )
   for (const [logicalId, { Properties }] of entries) {
-    const properties = resolver.resolve(Properties) as Properties
-    const name = deploying.nameOf(logicalId, properties['QueueName'])
+    const given = resolver.resolve(Properties) as Properties
+    const name = deploying.nameOf(logicalId, given['QueueName'])
+    const { visibilitySeconds: VisibilityTimeout } = options
+    const properties = { ...given, ...(VisibilityTimeout === undefined ? {} : { VisibilityTimeout }) }
     const queue = await ensureQueue(clients, { ...options, logicalId, name }, properties)
     queues.push(queue)
     physical.set(logicalId, { ref: queue.url, attributes: { Arn: queue.arn, QueueName: name, QueueUrl: queue.url } })

@@ -9,6 +9,7 @@ export type PoolStats = {
   /** Running and waiting for an instance. */
   inFlight: number
   instances: number
+  pids: number[]
   rssMaxBytes: number
 }
 export type Pool = {
@@ -39,6 +40,7 @@ export const createPool = (options: {
   let rssMaxBytes = 0
   const counts = { invocations: 0, errors: 0, timeouts: 0 }
 
+  const pids = (): number[] => [...all].map((instance) => instance.pid)
   const remember = (instance: Instance): void => {
     rssMaxBytes = Math.max(rssMaxBytes, instance.rssMaxBytes())
   }
@@ -95,8 +97,8 @@ export const createPool = (options: {
         giveBack(instance)
       }
     },
-    stats: () => ({ ...counts, inFlight: busy + waiting.length, instances: all.size, rssMaxBytes }),
-    pids: () => [...all].map((instance) => instance.pid),
+    stats: () => ({ ...counts, inFlight: busy + waiting.length, instances: all.size, pids: pids(), rssMaxBytes }),
+    pids,
     kill: async () => {
       const killed = [...all]
       for (const instance of killed) instance.kill()

@@ -15,6 +15,7 @@ export type ServeOptions = Pick<RunnerOptions, 'buildDir' | 'dir' | 'port' | 'in
   account: string
   region: string
   extraEnv?: Record<string, string>
+  visibilitySeconds?: number
 }
 
 const [file] = process.argv.slice(2)

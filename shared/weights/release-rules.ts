@@ -101,6 +101,14 @@ const versionsAt = (
   return { kind: 'members', members }
 }
 
+/** The marker itself, where it is more than that, and every other key's version at its time. */
+export const membersMarked = (candidates: readonly Candidate[], marker: Candidate, configured?: string): Judgement => {
+  const others = candidates.filter(({ key }) => key !== marker.key)
+  if (isBookkeeping(marker.path, configured)) return membersAt(others, marker.lastModified, configured)
+  const found = versionsAt(others, marker.lastModified, configured)
+  return found.kind === 'members' ? { kind: 'members', members: [marker, ...found.members] } : found
+}
+
 /** Every key's version at the marker's time. */
 export const membersAt = (candidates: readonly Candidate[], at: number, configured?: string): Judgement => {
   const found = versionsAt(candidates, at, configured)

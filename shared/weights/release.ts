@@ -25,6 +25,7 @@ import {
   membersAt,
   membersIndexed,
   membersListed,
+  membersMarked,
   publishSchema,
   unready,
 } from './release-rules.ts'
@@ -89,7 +90,7 @@ const judge = async (
   const { member, kind } = marked
   const candidates = await candidatesOf(deps, release, members)
   const { marker: configured, settleSeconds } = rule.release
-  if (kind === 'marker') return membersAt(candidates, member.lastModified, configured)
+  if (kind === 'marker') return membersMarked(candidates, candidateOf(member), configured)
   const json = await markerJson(deps, member)
   if (kind === 'exact') {
     const publish = publishSchema.safeParse(json)

@@ -51,8 +51,8 @@ const values: AttributeValue[] = [
 
 type Condition = { ConditionExpression?: string; ExpressionAttributeValues?: Item }
 
-// Never compared with NULL, which to moto is what a missing attribute equals.
-const comparable = values.filter((value) => !value.NULL)
+// To moto NULL is equal to what is missing, and true to 1.
+const comparable = values.filter((value) => !value.NULL && !value.BOOL)
 
 const conditionOf = (random: Random): Condition =>
   random<() => Condition>([
@@ -157,17 +157,20 @@ const transactionOf = (random: Random): Operation => {
   return (table) => new TransactWriteItemsCommand({ TransactItems: parts.map((part) => part(table)) })
 }
 
+// moto answers -5.0 where a sum is -5.
+const numberText = (number: string): string => (number.includes('.') ? number.replace(/[.]?0+$/, '') : number)
+
 const stable = (value: unknown): unknown => {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
   if (Array.isArray(value)) return value.map(stable)
   if (typeof value !== 'object' || value === null) return value
   const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return Object.fromEntries(
-    entries.map(([name, member]) => [
-      name,
-      ['SS', 'NS'].includes(name) ? (member as string[]).toSorted() : stable(member),
-    ]),
-  )
+  return Object.fromEntries(entries.map(([name, member]) => [name, stableMember(name, member)]))
+}
+
+const stableMember = (name: string, member: unknown): unknown => {
+  if (name === 'N') return numberText(member as string)
+  return name === 'SS' || name === 'NS' ? (member as string[]).toSorted() : stable(member)
 }
 
 type Side = { client: DynamoDBClient; table: string; running: Running }

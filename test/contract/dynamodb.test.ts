@@ -19,6 +19,8 @@ const moto = motoTargets([
   'refuses a batch with one item twice',
   // counts no more than it likes
   'refuses a batch of 26 items',
+  // answers 500
+  'finds what differs in type, and what is not there, neither less nor equal',
 ])
 
 const colored = (sk: number, color: string) => ({ ...key('index', sk), color: { S: color } })
@@ -198,6 +200,19 @@ for (const target of [embedded, ...moto]) {
       expect([await of('red'), await of('blue')]).toEqual([['1'], ['2', '3']])
     })
 
+    const holds = async (condition: string, values: Item = {}): Promise<boolean> => {
+      const { Items: items } = await db.client.send(
+        new QueryCommand({
+          TableName: db.table,
+          KeyConditionExpression: 'pk = :pk',
+          FilterExpression: condition,
+          ExpressionAttributeValues: { ':pk': { S: 'compare' }, ...values },
+          ProjectionExpression: 'nothing',
+        }),
+      )
+      return JSON.stringify(items) === JSON.stringify([{ nothing: { S: '' } }])
+    }
+
     it('compares what conditions name by type and value', async () => {
       const item: Item = {
         ...key('compare'),
@@ -207,18 +222,6 @@ for (const target of [embedded, ...moto]) {
         huge: { N: '100000000000000000000000000000000000.5' },
       }
       await db.put(item)
-      const holds = async (condition: string, values: Item = {}): Promise<boolean> => {
-        const { Items: items } = await db.client.send(
-          new QueryCommand({
-            TableName: db.table,
-            KeyConditionExpression: 'pk = :pk',
-            FilterExpression: condition,
-            ExpressionAttributeValues: { ':pk': { S: 'compare' }, ...values },
-            ProjectionExpression: 'nothing',
-          }),
-        )
-        return JSON.stringify(items) === JSON.stringify([{ nothing: { S: '' } }])
-      }
       expect(await holds('nothing IN (:a, :b)', { ':a': { S: 'x' }, ':b': { S: '' } })).toBe(true)
       expect(await holds('attribute_type(flag, :b)', { ':b': { S: 'BOOL' } })).toBe(true)
       expect(await holds('flag = :no', { ':no': { BOOL: false } })).toBe(true)
@@ -228,8 +231,14 @@ for (const target of [embedded, ...moto]) {
       expect(await holds('contains(pieces, :m)', { ':m': { M: { a: { S: 'x' } } } })).toBe(true)
       expect(await holds('pieces[1].a = :x', { ':x': { S: 'x' } })).toBe(true)
       expect(await holds('huge > :n', { ':n': { N: '100000000000000000000000000000000000.4' } })).toBe(true)
+    })
+
+    it('finds what differs in type, and what is not there, neither less nor equal', async () => {
+      await db.put({ ...key('compare'), nothing: { S: '' }, huge: { N: '1' } })
       expect(await holds('huge < :s', { ':s': { S: 'x' } })).toBe(false)
-      expect(await holds('absent = missing')).toBe(false)
+      expect(await holds('absent <= :s', { ':s': { S: 'x' } })).toBe(false)
+      expect(await holds('absent = elsewhere')).toBe(false)
+      expect(await holds('absent <> elsewhere')).toBe(true)
     })
 
     it('scans every item once over parallel segments', async () => {

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,7 +21,9 @@ import { gcsFixture } from '../support/gcs.ts'
 import { findTool } from '../support/tools.ts'
 import { createWorld, noise, safetensorsOf } from '../support/weights-world.ts'
 
-const python = findTool('python3')
+const found = findTool('python3')
+/** Itself and no shim that needs a shell on the PATH. */
+const python = found && execFileSync(found, ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim()
 const hasTools = python !== undefined && findTool('zstd') !== undefined
 const page = fileURLToPath(new URL('../../docs/restore.py', import.meta.url))
 
@@ -39,6 +41,17 @@ const listed = (digests: Record<string, string>): string =>
   Object.entries(digests)
     .map(([path, digest]) => `${digest}  ${path}\n`)
     .join('')
+
+const novel = (record: Record<string, unknown>): void => {
+  Object.assign(record, { formatVersion: '1.7', novelty: { of: 'a newer minor version' } })
+}
+
+const withPaths =
+  (first: string, second = 'b') =>
+  (release: ReleaseJson): void => {
+    release.members[0]!.path = first
+    release.members[1]!.path = second
+  }
 
 const inFolders = async (work: (replica: string, to: string) => Promise<void>): Promise<void> =>
   withFolder((folder) => work(join(folder, 'replica'), join(folder, 'to')))
@@ -81,9 +94,6 @@ describe.skipIf(!hasTools)('docs/restore.py on the fixtures', () => {
 
   test('reads a newer minor version and refuses a newer major one', async () => {
     await inFolders(async (replica, to) => {
-      const novel = (record: Record<string, unknown>): void => {
-        Object.assign(record, { formatVersion: '1.7', novelty: { of: 'a newer minor version' } })
-      }
       await changedFixtures(replica, { release: novel, object: novel })
       expect((await runPage([replica, 'tiny@v1', to])).code).toBe(0)
       expect(await digestsIn(to)).toEqual(restored['tiny@v1'])
@@ -134,28 +144,22 @@ describe.skipIf(!hasTools)('docs/restore.py on the fixtures', () => {
     })
   })
 
-  const paths =
-    (first: string, second = 'b') =>
-    (release: ReleaseJson) => {
-      release.members[0]!.path = first
-      release.members[1]!.path = second
-    }
   test.each([
-    ['../out'],
-    ['/etc/out'],
-    ['a/../../out'],
-    ['C:out'],
-    ['a\\b'],
-    ['a\0b'],
-    ['a//b'],
-    [''],
-    ['x'.repeat(256)],
+    ['../out', 'b'],
+    ['/etc/out', 'b'],
+    ['a/../../out', 'b'],
+    ['C:out', 'b'],
+    ['a\\b', 'b'],
+    ['a\0b', 'b'],
+    ['a//b', 'b'],
+    ['', 'b'],
+    ['x'.repeat(256), 'b'],
     ['Same', 'sAME'],
     ['same', 'same'],
     ['a', 'a/b'],
-  ])('refuses the path %j before it writes anything', async (first, second) => {
+  ])('refuses the paths %j and %j before it writes anything', async (first, second) => {
     await inFolders(async (replica, to) => {
-      await changedFixtures(replica, { release: paths(first, second) })
+      await changedFixtures(replica, { release: withPaths(first, second) })
       expect(await runPage([replica, 'tiny@v1', to])).toMatchObject({
         code: 5,
         stderr: expect.stringContaining('nothing was written'),
@@ -166,7 +170,7 @@ describe.skipIf(!hasTools)('docs/restore.py on the fixtures', () => {
 
   test('goes through no link and replaces no file', async () => {
     await inFolders(async (replica, to) => {
-      await changedFixtures(replica, { release: paths('link/a') })
+      await changedFixtures(replica, { release: withPaths('link/a') })
       await mkdir(to)
       await symlink(replica, join(to, 'link'))
       expect(await runPage([replica, 'tiny@v1', to])).toMatchObject({
@@ -213,12 +217,13 @@ describe.skipIf(!hasTools)('docs/restore.py on what the pipeline just wrote', ()
   beforeAll(async () => {
     ;({ name: bucket } = await gcs.newBucket({ enableObjectRetention: true }))
     store = createGcsBlobStore({ storage: gcs.storage(), bucket, prefix })
-    const world = createWorld()
+    const world = createWorld({ now: Date.now })
     world.deps.store = store
     for (const [path, bytes] of Object.entries(files)) world.publish(`org/v1/${path}`, bytes)
     world.tick(1000)
     world.publish('org/v1/_SUCCESS', Buffer.alloc(0))
-    expect(await world.run()).toEqual([])
+    const failures = await world.run()
+    if (failures.length > 0) throw failures[0]
   })
 
   const overHttp = (what: string, to: string, token = 'lifeboat-restorer'): Promise<Ran> =>

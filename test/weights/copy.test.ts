@@ -112,10 +112,10 @@ describe('copySegment', () => {
   it('plans the current object at once where it was replaced while it was planned', async () => {
     const world = createWorld({ versioning: 'unversioned' })
     const object = world.publish('llama/v1/model.safetensors', safetensorsOf({ a: 10 }, 1))
-    const { head } = world.deps.source
+    const real = { ...world.deps.source }
     let heads = 0
     world.deps.source.head = async (ref) => {
-      const found = await head(ref)
+      const found = await real.head(ref)
       heads += 1
       if (heads === 1) {
         world.tick(2000)
@@ -131,12 +131,12 @@ describe('copySegment', () => {
   it('lets a late duplicate that finds the version gone not undo the seal', async () => {
     const world = createWorld({ versioning: 'unversioned', segmentBytesMax: 50 })
     const [first, second] = await planned(world, noise(100))
-    const { read } = world.deps.source
+    const real = { ...world.deps.source }
     world.deps.source.read = async function* late(object, start, end, signal) {
-      yield* read(object, start, end, signal)
+      yield* real.read(object, start, end, signal)
       await world.run()
-      await copySegment({ ...world.deps, source: { ...world.deps.source, read } }, first!, ample)
-      await copySegment({ ...world.deps, source: { ...world.deps.source, read } }, second!, ample)
+      await copySegment({ ...world.deps, source: { ...world.deps.source, ...real } }, first!, ample)
+      await copySegment({ ...world.deps, source: { ...world.deps.source, ...real } }, second!, ample)
       await world.run()
       throw new SupersededError('gone by now')
     }
@@ -165,7 +165,7 @@ describe('copySegment', () => {
     const world = createWorld()
     const body = noise(9 * MIB)
     const [message] = await planned(world, body)
-    const { create } = world.deps.store
+    const real = { ...world.deps.store }
     let creates = 0
     world.deps.store.create = async (...args) => {
       running += 1
@@ -174,7 +174,7 @@ describe('copySegment', () => {
       try {
         await new Promise((resolve) => setImmediate(resolve))
         if (mine === 3) throw new UnavailableError('503')
-        return await create(...args)
+        return await real.create(...args)
       } finally {
         running -= 1
       }
@@ -189,8 +189,8 @@ describe('copySegment', () => {
   it('throws what a retry cures where the stream ends early', async () => {
     const world = createWorld()
     const [message] = await planned(world, safetensorsOf({ a: 2000 }), 'llama/v1/model.safetensors')
-    const { read } = world.deps.source
-    world.deps.source.read = (object, start, end) => read(object, start, end - 10)
+    const real = { ...world.deps.source }
+    world.deps.source.read = (object, start, end) => real.read(object, start, end - 10)
     await expect(copySegment(world.deps, message!, ample)).rejects.toThrow(UnavailableError)
     expect(world.rows()[0]).toMatchObject({ left: 1 })
   })
@@ -198,8 +198,8 @@ describe('copySegment', () => {
   it('does not count an opaque segment whose stream ended early', async () => {
     const world = createWorld()
     const [message] = await planned(world, noise(2000))
-    const { read } = world.deps.source
-    world.deps.source.read = (object, start, end) => read(object, start, end - 10)
+    const real = { ...world.deps.source }
+    world.deps.source.read = (object, start, end) => real.read(object, start, end - 10)
     const outcome = await copySegment(world.deps, message!, ample).catch((error: unknown) => error)
     expect(outcome).not.toBe('copied')
     expect(world.rows()[0]).toMatchObject({ left: 1 })

@@ -23,10 +23,11 @@ export const handleSqsBatch = async (
     queueUrl: string
     random: Random
     telemetry: Telemetry
+    leaseSeconds?: number | undefined
     handle: (record: SQSRecord) => Promise<void>
   },
 ): Promise<SQSBatchResponse> => {
-  const leases = holdMessages(options.sqs, options.queueUrl, event.Records, options.telemetry)
+  const leases = holdMessages(options.sqs, options.queueUrl, event.Records, options.telemetry, options.leaseSeconds)
   const handleOne = async (record: SQSRecord): Promise<string | undefined> => {
     try {
       await options.handle(record)

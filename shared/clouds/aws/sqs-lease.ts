@@ -8,17 +8,17 @@ import { translated } from './errors.ts'
  * function's, 24 minutes for a segment, which is more than the RPO; so the function holds its messages by a short lease
  * and renews it while it works.
  */
-export const leaseSeconds = 60
-const renewMs = 20_000
+export const leaseSecondsDefault = 60
 
 export type Leases = { release(record: SQSRecord): void; stop(): void }
 
-/** Leases every message of a batch, now and every 20 s until it is released. A renewal that fails is only logged. */
+/** Leases every message of a batch, now and every third of the lease until it is released. A renewal that fails is only logged. */
 export const holdMessages = (
   sqs: SQSClient,
   queueUrl: string,
   records: readonly SQSRecord[],
   telemetry: Telemetry,
+  leaseSeconds = leaseSecondsDefault,
 ): Leases => {
   const held = new Map(records.map((record) => [record.messageId, record.receiptHandle]))
   const renew = async (): Promise<void> => {
@@ -37,7 +37,7 @@ export const holdMessages = (
     }
   }
   void renew()
-  const timer = setInterval(() => void renew(), renewMs)
+  const timer = setInterval(() => void renew(), (leaseSeconds * 1000) / 3)
   return {
     release: (record) => void held.delete(record.messageId),
     stop: () => clearInterval(timer),

@@ -1,0 +1,215 @@
+import { createHash } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import type { PutOptions } from '../../shared/clouds/memory/source.ts'
+import { NotFoundError } from '../../shared/errors.ts'
+import { commitObject } from '../../shared/weights/commit.ts'
+import { digestRange } from '../../shared/weights/digest.ts'
+import { type DigestMessage, digestMessageSchema } from '../../shared/weights/messages.ts'
+import { receiveMessage } from '../../shared/weights/receive.ts'
+import { work } from '../../shared/weights/work.ts'
+import { ample, bucketName, createWorld, noise, type World } from '../support/weights-world.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const key = 'llama/v1/model.bin'
+const body = noise(100 * KIB)
+
+type Kind = [title: string, put: PutOptions, verified: Record<string, unknown> | null, secondRead: boolean]
+const full = (algorithm: 'CRC64NVME' | 'CRC32' | 'CRC32C' | 'SHA1' | 'SHA256', secondRead: boolean): Kind => [
+  `${algorithm} of the whole object`,
+  { checksum: { algorithm, type: 'FULL_OBJECT' } },
+  { algorithm, type: 'FULL_OBJECT' },
+  secondRead,
+]
+const composite = (algorithm: 'CRC32' | 'CRC32C' | 'SHA1' | 'SHA256', secondRead: boolean): Kind => [
+  `${algorithm} by part`,
+  { checksum: { algorithm, type: 'COMPOSITE' }, partBytes: 7000 },
+  { algorithm, type: 'COMPOSITE' },
+  secondRead,
+]
+const kinds: Kind[] = [
+  full('CRC64NVME', false),
+  full('CRC32', false),
+  full('CRC32C', false),
+  full('SHA1', true),
+  full('SHA256', true),
+  composite('CRC32', false),
+  composite('CRC32C', false),
+  composite('SHA1', true),
+  composite('SHA256', true),
+  ['MD5 by the ETag', { checksum: null }, { algorithm: 'MD5', type: 'FULL_OBJECT' }, true],
+  ['MD5 by part', { checksum: null, partBytes: 7000 }, { algorithm: 'MD5', type: 'COMPOSITE' }, true],
+  ['CRC64NVME of a multipart object', { partBytes: 7000 }, { algorithm: 'CRC64NVME', type: 'FULL_OBJECT' }, false],
+  ['nothing but an encrypted ETag', { checksum: null, isEncrypted: true }, null, false],
+  ['nothing but an encrypted ETag by part', { checksum: null, isEncrypted: true, partBytes: 7000 }, null, false],
+  [
+    'SHA-256 although the ETag is encrypted',
+    { checksum: { algorithm: 'SHA256', type: 'FULL_OBJECT' }, isEncrypted: true },
+    { algorithm: 'SHA256', type: 'FULL_OBJECT' },
+    true,
+  ],
+]
+
+describe.each(kinds)('%s', (_title, put, verified, secondRead) => {
+  it.each([
+    ['segments that cut through parts', 10 * KIB],
+    ['one segment', 200 * KIB],
+  ])('is compared, with %s', async (_how, segmentBytesMax) => {
+    const world = createWorld({ segmentBytesMax })
+    world.publish(key, body, put)
+    expect(await world.run()).toEqual([])
+    const [manifest] = await world.manifests()
+    expect(manifest!.checksums.verified).toEqual(verified ? expect.objectContaining(verified) : null)
+    expect(manifest!.state).toBe(verified ? 'protected' : 'sealed')
+    if (!verified) expect(manifest!.checksums.unverifiedReason).toContain('no checksum')
+    expect(Buffer.compare(await world.restore(manifest!), body)).toBe(0)
+    if (segmentBytesMax === 10 * KIB) expect(world.telemetry.total('BytesReadAgain') > 0).toBe(secondRead)
+    else expect(world.telemetry.total('BytesReadAgain')).toBe(0)
+  })
+
+  it('is compared for an object of no bytes', async () => {
+    const world = createWorld()
+    world.publish(key, noise(0), put)
+    expect(await world.run()).toEqual([])
+    expect((await world.manifests())[0]!.state).toBe(verified ? 'protected' : 'sealed')
+  })
+
+  it.runIf(verified)('is copied anew once where it does not match, then refused', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const right = createWorld()
+    const { checksums, etag } = right.publish(key, noise(100 * KIB, 2), put)
+    const lie = checksums[0]
+      ? world.publish(key, body, { ...put, checksumValue: checksums[0].value })
+      : world.publish(key, body, { ...put, quiet: true })
+    if (!checksums[0]) {
+      const real = { ...world.deps.source }
+      world.deps.source.head = async (ref) => ({ ...(await real.head(ref))!, etag })
+      world.deps.source.read = (object, start, end) => real.read({ ...object, etag: lie.etag }, start, end)
+      world.deps.source.parts = (object) => real.parts({ ...object, etag: lie.etag })
+      world.announce({ ...lie, etag })
+    }
+    expect(await world.run()).toEqual([])
+    expect(await world.manifests()).toEqual([])
+    expect(world.rows()).toMatchObject([{ state: 'refused', attempt: 1 }])
+    expect(world.telemetry.total('ValidationFailures')).toBe(2)
+    expect(await world.failures()).toMatchObject([
+      { state: 'refused', key, reason: expect.stringContaining('checksum mismatch') as string },
+    ])
+    world.announce(lie)
+    await world.run()
+    expect(world.telemetry.total('ValidationFailures')).toBe(2)
+  })
+
+  it.runIf(verified)('is healed by the second copy where bits flipped on the way of the first', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    world.source.damageReads(key, 3)
+    world.publish(key, body, put)
+    expect(await world.run()).toEqual([])
+    const [manifest] = await world.manifests()
+    expect(manifest).toMatchObject({ state: 'protected' })
+    expect(Buffer.compare(await world.restore(manifest!), body)).toBe(0)
+    expect(world.telemetry.total('ValidationFailures')).toBe(1)
+    expect(await world.failures()).toEqual([])
+  })
+})
+
+/** Copies an object whose SHA-256 needs a second read; answers that read's message, taken off the queue. */
+const digesting = async (world: World, bytes = body): Promise<{ traceId: string; message: DigestMessage }> => {
+  world.publish(key, bytes, { checksum: { algorithm: 'SHA256', type: 'FULL_OBJECT' } })
+  for (const message of world.objectsQueue.messages.splice(0)) await receiveMessage(world.deps, message)
+  while (world.workQueue.messages.length > 0) await work(world.deps, world.workQueue.messages.shift()!, ample)
+  const [traceId] = world.ready.splice(0)
+  expect(await commitObject(world.deps, traceId!, ample)).toBe('digesting')
+  return { traceId: traceId!, message: digestMessageSchema.parse(JSON.parse(world.workQueue.messages.shift()!)) }
+}
+
+describe('digestRange', () => {
+  it('counts its unit once, however often it is delivered', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const { message } = await digesting(world)
+    expect(await digestRange(world.deps, message, ample)).toBe('digested')
+    expect(await digestRange(world.deps, message, ample)).toBe('already')
+    expect(world.rows()[0]).toMatchObject({ left: 0, phase: 'digest' })
+    await world.run()
+    expect(await world.manifests()).toMatchObject([
+      { state: 'protected', checksums: { sha256: createHash('sha256').update(body).digest('hex') } },
+    ])
+  })
+
+  it('goes on from a saved state where a deadline cuts it', async () => {
+    const world = createWorld({ segmentBytesMax: 64 * KIB })
+    const bytes = noise(MIB)
+    const { message } = await digesting(world, bytes)
+    const read: [number, number][] = []
+    const real = { ...world.deps.source }
+    world.deps.source.read = (object, start, end) => (read.push([start, end]), real.read(object, start, end))
+    let next = message
+    let calls = 1
+    while ((await digestRange(world.deps, next, { remainingMs: () => 0 })) === 'continued') {
+      next = digestMessageSchema.parse(JSON.parse(world.workQueue.messages.shift()!))
+      calls += 1
+    }
+    expect(calls).toBe(16)
+    expect(read.map(([start]) => start)).toEqual(Array.from({ length: 16 }, (_, index) => index * 64 * KIB))
+    await world.run()
+    expect(await world.manifests()).toMatchObject([{ state: 'protected' }])
+  })
+
+  it('is superseded where the object was overwritten', async () => {
+    const world = createWorld({ versioning: 'unversioned', segmentBytesMax: 10 * KIB })
+    const { message } = await digesting(world)
+    world.tick(2000)
+    world.source.put(bucketName, key, noise(10))
+    expect(await digestRange(world.deps, message, ample)).toBe('superseded')
+    await world.run()
+    expect(await world.manifests()).toMatchObject([{ size: 10, state: 'protected' }])
+  })
+
+  it('finds that the first read was wrong, and copies anew', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    world.source.damageReads(key, 1)
+    const { message } = await digesting(world)
+    expect(await digestRange(world.deps, message, ample)).toBe('mismatch')
+    expect(await world.run()).toEqual([])
+    expect(await world.manifests()).toMatchObject([{ state: 'protected' }])
+  })
+
+  it('does nothing for a plan that was replaced or is closed', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const { message } = await digesting(world)
+    expect(await digestRange(world.deps, { ...message, planId: 'other' }, ample)).toBe('stale')
+    expect(await digestRange(world.deps, { ...message, traceId: 'other' }, ample)).toBe('stale')
+    expect(await digestRange(world.deps, { ...message, purpose: 'release' }, ample)).not.toBe('mismatch')
+  })
+
+  it('says that the chunks of a plan are not on record', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const { message } = await digesting(world)
+    world.deps.segments.list = async function* none() {}
+    await expect(digestRange(world.deps, message, ample)).rejects.toThrow(NotFoundError)
+  })
+
+  it('sends lost digests again', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const { traceId } = await digesting(world)
+    expect(await commitObject(world.deps, traceId, ample)).toBe('not-ready')
+    expect(await world.run()).toEqual([])
+    expect(await world.manifests()).toMatchObject([{ state: 'protected' }])
+  })
+
+  it('heals a segment that was reopened while digests were read, although its message was lost', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const { traceId, message } = await digesting(world)
+    await digestRange(world.deps, message, ample)
+    world.ready.length = 0
+    const lost = world.names('chunks/')[0]!
+    world.store.remove(lost)
+    expect(await commitObject(world.deps, traceId, ample)).toBe('reopened')
+    world.workQueue.messages.length = 0
+    world.tick(31 * 60_000)
+    expect(await world.sweep()).toMatchObject({ failed: 0, resent: 1 })
+    expect(await world.run()).toEqual([])
+    const [manifest] = await world.manifests()
+    expect(Buffer.compare(await world.restore(manifest!), body)).toBe(0)
+  })
+})
