@@ -8,7 +8,7 @@ import { uploadFile } from '../local/start/publish.ts'
 import { createGcsBlobStore } from '../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
 import type { BlobStore } from '../shared/ports.ts'
-import { listObjects } from '../shared/weights/catalog.ts'
+import { readObjectManifest } from '../shared/weights/restore-read.ts'
 
 /** Lifeboat on the embedded clouds for a benchmark, in a folder that is gone afterwards. */
 
@@ -92,9 +92,10 @@ export const replicate = async (stack: LocalStack, key: string, file: string, si
   await uploadFile(stack.s3, bucket, key, { path: key, file, size })
   const publishedAt = Date.now()
   while (Date.now() - publishedAt < sealTimeoutMs) {
-    const [found] = (await listObjects(store, bucket, key, 1)).objects
-    if (found)
-      return { lagMs: Date.parse(found.object.sealedAt) - publishedAt, copy: await copyStage(stack, publishedAt) }
+    for await (const { name } of store.list(`objects/${bucket}/${key}/`)) {
+      const { record } = await readObjectManifest(store, name)
+      return { lagMs: Date.parse(record.sealedAt) - publishedAt, copy: await copyStage(stack, publishedAt) }
+    }
     await sleep(pollMs)
   }
   throw new Error(`s3://${bucket}/${key} was not sealed after ${sealTimeoutMs / 60_000} minutes`)

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import type { Storage } from '@google-cloud/storage'
 import { createGcsBlobStore } from '../shared/clouds/gcp/blob-store.ts'
+import { findDefaultCredentials } from '../shared/clouds/gcp/default-credentials.ts'
 import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
 import { type Config, parseConfig } from '../shared/config.ts'
 import { InvalidInputError, NotFoundError } from '../shared/errors.ts'
@@ -15,7 +17,7 @@ export type GlobalOptions = {
   debug?: boolean
 }
 
-export type Output = NodeJS.WritableStream & { isTTY?: boolean }
+export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
 
 /** What a command may touch. Tests give their own streams, environment, clock and replica. */
 export type CliContext = {
@@ -80,34 +82,44 @@ const findReplica = async (context: Pick<CliContext, 'cwd'>, options: GlobalOpti
   }
 }
 
-/** A bucket that is not there is a wrong address, not an empty replica. */
-const withMissingBucket = (store: BlobStore, url: string): BlobStore => ({
-  ...store,
-  list: async function* (prefix) {
-    try {
-      yield* store.list(prefix)
-    } catch (error) {
-      if (error instanceof NotFoundError)
-        throw new NotFoundError(`there is no replica at ${url}: ${error.message}`, { cause: error })
-      throw error
-    }
-  },
-})
+/** Few, so that a machine without a network says so within seconds; what follows has the patience of a long restore. */
+const firstRetriesMax = 2
+
+/** Storage clients by their patience, all with the same credentials. */
+const storageOf = async (
+  context: Pick<CliContext, 'env'>,
+  projectId: string,
+): Promise<(retriesMax?: number) => Storage> => {
+  const endpoint = context.env['GCS_ENDPOINT']
+  const access = endpoint
+    ? { endpoint, token: context.env['GCS_TOKEN'] ?? 'lifeboat-restorer' }
+    : { authClient: await findDefaultCredentials(projectId) }
+  return (retriesMax) => createStorage({ projectId, ...access, ...(retriesMax === undefined ? {} : { retriesMax }) })
+}
+
+/** Asks for one name. A bucket that is not there is a wrong address, not an empty replica. */
+const reach = async (store: BlobStore, url: string): Promise<void> => {
+  try {
+    for await (const _ of store.list('config/')) break
+  } catch (error) {
+    if (error instanceof NotFoundError)
+      throw new NotFoundError(`there is no replica at ${url}: ${error.message}`, { cause: error })
+    throw error
+  }
+}
 
 /**
- * Opens the replica named by --replica or the configuration. Credentials are Google's own (gcloud, a service account or
- * workload identity); GCS_ENDPOINT and GCS_TOKEN name an emulator and its principal.
+ * Opens the replica named by --replica or the configuration, and makes sure that it can be reached. Credentials are
+ * Google's own (gcloud, a service account, a machine of Google's or workload identity); GCS_ENDPOINT and GCS_TOKEN name
+ * an emulator and its principal.
  */
 export const openGcsReplica = async (
   context: Pick<CliContext, 'cwd' | 'env'>,
   options: GlobalOptions,
 ): Promise<{ store: BlobStore; url: string }> => {
   const { project, bucket, prefix } = await findReplica(context, options)
-  const endpoint = context.env['GCS_ENDPOINT']
-  const storage = createStorage({
-    projectId: project,
-    ...(endpoint ? { endpoint, token: context.env['GCS_TOKEN'] ?? 'lifeboat-restorer' } : {}),
-  })
+  const open = await storageOf(context, project)
   const url = `gs://${bucket}/${prefix}`
-  return { store: withMissingBucket(createGcsBlobStore({ storage, bucket, prefix }), url), url }
+  await reach(createGcsBlobStore({ storage: open(firstRetriesMax), bucket, prefix }), url)
+  return { store: createGcsBlobStore({ storage: open(), bucket, prefix }), url }
 }

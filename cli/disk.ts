@@ -99,6 +99,16 @@ const syncFolder = async (path: string): Promise<void> => {
   }
 }
 
+/** Makes a folder and those above it. A recursive mkdir reports a read-only file system as ENOENT, a plain one says it. */
+const makeFolders = async (path: string): Promise<void> => {
+  try {
+    await mkdir(path, { recursive: true })
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    await mkdir(path)
+  }
+}
+
 /** Where `dir` really is. Undefined parts are as they are written. */
 const resolveFolder = async (dir: string): Promise<string> =>
   (await orAbsent('open', dir, () => realpath(dir))) ?? resolve(dir)
@@ -119,7 +129,7 @@ export const openDisk = async (dir: string): Promise<RestoreDisk> => {
         const stat = await lstat(at(path))
         return { kind: kindOf(stat), size: stat.size }
       }),
-    makeFolder: async (path) => void (await attempt('make', at(path), () => mkdir(at(path), { recursive: true }))),
+    makeFolder: (path) => attempt('make', at(path), () => makeFolders(at(path))),
     openToRead: (path) => openFile(at(path), constants.O_RDONLY),
     openToWrite: (path) => openFile(at(path), constants.O_RDWR | constants.O_CREAT),
     readText: (path) => orAbsent('read', at(path), () => readFile(at(path), 'utf8')),

@@ -63,3 +63,16 @@ export const exitCodeOf = (error: unknown): number => {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.fine : exitCodes.usage
   return codes.find(([kind]) => error instanceof kind)?.[1] ?? exitCodes.defect
 }
+
+/** The work's result, or a rejection with the signal's reason as soon as it aborts; the work itself is left behind. */
+export const unlessInterrupted = async <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
+  signal.throwIfAborted()
+  const interrupted = Promise.withResolvers<never>()
+  const interrupt = (): void => interrupted.reject(signal.reason)
+  signal.addEventListener('abort', interrupt, { once: true })
+  try {
+    return await Promise.race([work(), interrupted.promise])
+  } finally {
+    signal.removeEventListener('abort', interrupt)
+  }
+}

@@ -37,6 +37,8 @@ const restart = (node) => {
 }
 
 const start = async () => {
+  // What libraries warn of (a metadata server that is not there, Node's experiments) helps nobody who restores a model.
+  if (!process.argv.includes('--debug')) process.removeAllListeners('warning')
   if (Number(process.versions.node.split('.')[0]) >= nodeMajor) {
     const { main } = await import('./lifeboat.ts')
     await main()

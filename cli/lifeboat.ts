@@ -24,5 +24,8 @@ export const main = async (): Promise<void> => {
     signal: interrupt.signal,
     openReplica: (options) => openGcsReplica(context, options),
   }
-  process.exitCode = await run(process.argv.slice(2), context)
+  const code = await run(process.argv.slice(2), context)
+  // Requests that an interrupt left behind would keep the process alive.
+  if (code === exitCodes.interrupted) process.exit(code)
+  process.exitCode = code
 }

@@ -1,4 +1,6 @@
 import Table from 'cli-table3'
+import type { Output } from './context.ts'
+import { fitRows, type Squeeze } from './fit.ts'
 
 /** How results look on stdout. Nothing here reads a clock: ages are given the time. */
 
@@ -37,10 +39,16 @@ export const humanDuration = (ms: number): string => {
   return parts.join(' ') || '0s'
 }
 
+/** A duration for a list: its second unit only where that is more than a tenth of it. */
+export const roughDuration = (ms: number): string => {
+  const [first = '', second] = humanDuration(ms).split(' ')
+  return second === undefined || Number.parseInt(first, 10) >= 10 ? first : `${first} ${second}`
+}
+
 /** How long before `nowMs` an RFC 3339 time was; a time in the future is `now`. */
 export const humanAge = (time: string, nowMs: number): string => {
   const ms = nowMs - Date.parse(time)
-  return ms < 1000 ? 'now' : `${humanDuration(ms)} ago`
+  return ms < 1000 ? 'now' : `${roughDuration(ms)} ago`
 }
 
 /** Text from a replica or a key that a terminal must not obey: control and bidirectional marks are escaped. */
@@ -65,11 +73,18 @@ const bare = {
   middle: '  ',
 } as const
 
-/** Columns without lines, so that `awk` and people can both read them; `right` names the columns of numbers. */
+/** Columns of the terminal; undefined where the output is a file or a pipe. */
+export const widthOf = (output: Output): number | undefined => (output.isTTY ? output.columns : undefined)
+
+/**
+ * Columns without lines, so that `awk` and people can both read them; `right` names the columns of numbers, `squeezes`
+ * those that give way, first to last, where the table is wider than `width`.
+ */
 export const renderTable = (
   head: readonly string[],
   rows: readonly (readonly string[])[],
   right: readonly string[] = [],
+  fit: { width: number | undefined; squeezes: readonly Squeeze[] } = { width: undefined, squeezes: [] },
 ): string => {
   const table = new Table({
     head: [...head],
@@ -77,7 +92,8 @@ export const renderTable = (
     style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
     colAligns: head.map((name) => (right.includes(name) ? 'right' : 'left')),
   })
-  for (const row of rows) table.push(row.map(printable))
+  const whole = rows.map((row) => row.map(printable))
+  table.push(...(fit.width === undefined ? whole : fitRows(head, whole, fit.width, fit.squeezes)))
   const lines = table.toString().split('\n')
   return `${lines.map((line) => line.trimEnd()).join('\n')}\n`
 }

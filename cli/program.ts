@@ -47,20 +47,14 @@ export const createProgram = (context: CliContext): Command => {
   return program
 }
 
-/** A failed credential look-up of Google's library has no status to translate. */
-const credentialsMissing = (error: unknown): boolean =>
-  error instanceof Error && /could not load the default credentials/i.test(error.message)
-
 const messageOf = (error: unknown): string => {
-  if (credentialsMissing(error))
-    return 'no Google credentials: run "gcloud auth application-default login", or set GOOGLE_APPLICATION_CREDENTIALS'
   const message = error instanceof Error ? error.message : String(error)
   if (error instanceof LifeboatError) return message
   return `unexpected: ${message.split('\n')[0] ?? ''} (run again with --debug to see where)`
 }
 
 const report = (context: CliContext, options: GlobalOptions, error: unknown): number => {
-  const code = credentialsMissing(error) ? exitCodes.unreachable : exitCodeOf(error)
+  const code = exitCodeOf(error)
   const message = messageOf(error)
   context.stderr.write(`lifeboat: ${message}\n`)
   if (options.debug && error instanceof Error) context.stderr.write(`${error.stack ?? ''}\n`)

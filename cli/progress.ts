@@ -9,35 +9,47 @@ export type Progress = {
 }
 
 const plainEveryMs = 5000
+/** A bar with fewer characters says less than the percentage beside it. */
+const barCharacters = { min: 8, max: 24 }
+/** The widest text beside the bar, with its brackets and spaces. */
+const textCharacters = 64
 
 const describe = (doneBytes: number, totalBytes: number, elapsedMs: number): string => {
   const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100)
   const perMs = elapsedMs > 0 ? doneBytes / elapsedMs : 0
-  const left = perMs > 0 ? `, ${humanDuration((totalBytes - doneBytes) / perMs)} left` : ''
+  const left = perMs > 0 && doneBytes < totalBytes ? `, ${humanDuration((totalBytes - doneBytes) / perMs)} left` : ''
   return `${percent}%  ${humanBytes(doneBytes)} of ${humanBytes(totalBytes)}, ${humanBytes(Math.round(perMs * 1000))}/s${left}`
 }
 
+const createBar = (stream: NodeJS.WritableStream, columns: number, label: string): cliProgress.SingleBar => {
+  const characters = Math.min(barCharacters.max, columns - textCharacters - label.length)
+  const bar = characters < barCharacters.min ? '' : '[{bar}] '
+  return new cliProgress.SingleBar({
+    format: `${label} ${bar}{text}`,
+    barsize: Math.max(1, characters),
+    hideCursor: true,
+    clearOnComplete: false,
+    linewrap: false,
+    stream,
+  })
+}
+
 /**
- * Progress on stderr: a bar on a terminal, a line every few seconds elsewhere, nothing with --quiet or --json. The
- * estimate is the rate since the start.
+ * Progress on stderr: a bar on a terminal, a line every few seconds elsewhere or on a terminal that cannot move its
+ * cursor, nothing with --quiet or --json. The estimate is the rate since the start.
  */
 export const createProgress = (
-  context: CliContext,
+  context: Pick<CliContext, 'stderr' | 'env' | 'now'>,
   options: { label: string; totalBytes: number; silent: boolean },
 ): Progress => {
   const { label, totalBytes, silent } = options
+  const { stderr } = context
   if (silent) return { add: () => undefined, stop: () => undefined }
   const startedAt = context.now()
   let doneBytes = 0
   const text = (): string => describe(doneBytes, totalBytes, context.now() - startedAt)
-  if (context.stderr.isTTY) {
-    const bar = new cliProgress.SingleBar({
-      format: `${label} [{bar}] {text}`,
-      barsize: 24,
-      hideCursor: true,
-      clearOnComplete: false,
-      stream: context.stderr,
-    })
+  if (stderr.isTTY && context.env['TERM'] !== 'dumb') {
+    const bar = createBar(stderr, stderr.columns ?? 80, label)
     bar.start(Math.max(1, totalBytes), 0, { text: text() })
     return {
       add: (bytes) => {
@@ -53,7 +65,7 @@ export const createProgress = (
       doneBytes += bytes
       if (context.now() - printedAt < plainEveryMs) return
       printedAt = context.now()
-      context.stderr.write(`${label} ${text()}\n`)
+      stderr.write(`${label} ${text()}\n`)
     },
     stop: () => undefined,
   }

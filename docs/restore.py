@@ -9,7 +9,7 @@ everything is verified, and files get their names when all of them are whole. Pr
 Exit codes: 0 fine, 2 usage, 3 unreachable or denied, 4 not found, 5 corrupt or untrusted, 130 interrupted.
 """
 import argparse, hashlib, http.client, json, os, re, shutil, struct, subprocess, sys, tempfile, time, unicodedata
-from urllib import error, parse, request
+from urllib import parse, request
 
 USAGE, UNREACHABLE, NOT_FOUND, CORRUPT = 2, 3, 4, 5
 RECORD_MAX, CHUNK_MAX, OVERHEAD_MAX = 64 << 20, 32 << 20, 64 << 10  # bytes that a record may make this page hold
@@ -52,7 +52,10 @@ class Bucket:
         for pause in (0.5, 1, 2, None):
             try:
                 with request.urlopen(request.Request(url, headers=self.headers), timeout=60) as answer:
-                    return answer.read(limit + 1)
+                    data = answer.read(limit + 1)
+                    if len(data) < min(limit + 1, int(answer.headers.get("Content-Length", 0))):
+                        raise http.client.IncompleteRead(data)
+                    return data
             except (http.client.HTTPException, OSError) as failure:  # urllib's own errors are OSErrors
                 status = getattr(failure, "code", 503)
                 if status == 404:
@@ -148,7 +151,7 @@ def encode(text, slashes=""):
     return re.sub(r"(?<![^/])/|/\Z", "%2F", text).replace("~", "%7E")
 
 def find(store, folder, text, encoded, version, states, describe):
-    """The version named, else the newest, protected before others, or None. `describe`: (name, version, time) of one."""
+    """The version named, or the newest, protected before others, or None. `describe`: name, version, time of one."""
     names = [name for part in (encoded, "~" + sha256(text.encode())) for name in store.names(f"{folder}/{part}")]
     formats = ["lifeboat/object", "lifeboat/release", "lifeboat/cancelled"]
     found = [read_record(store, name, formats) for name in names if name.endswith(".json")]

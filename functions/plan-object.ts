@@ -18,7 +18,7 @@ export const handler = async (event: SQSEvent, _context: Context): Promise<SQSBa
       leaseSeconds: env.leaseSeconds,
       handle: async (record) => {
         await copyConfig()
-        await receiveMessage(deps, record.body)
+        await receiveMessage(deps, record.body, record.attributes.ApproximateReceiveCount === '1')
       },
     })
   } finally {

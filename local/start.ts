@@ -158,6 +158,9 @@ const keepRunning = async (stack: LocalStack, live: Live): Promise<void> => {
   live.say(
     `functions: POST ${stack.runner().url}/2015-03-31/functions/lifeboat-local-planObject/invocations (events/README.md)`,
   )
+  const { s3, sqs, dynamodb, gcs } = stack.clouds.pids
+  live.say(`kill -9 ${s3} ${sqs} ${dynamodb}     # AWS is gone: ls and restore go on without it`)
+  live.say(`processes: s3 ${s3}, sqs ${sqs}, dynamodb ${dynamodb}, gcs ${gcs}, runner ${stack.runner().pid}`)
   live.say(`logs and data: ${stack.dir}`)
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
 }

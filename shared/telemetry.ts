@@ -14,6 +14,8 @@ export const createTelemetry = (): Telemetry & { flush: () => void } => {
       const { error, ...rest } = fields
       logger[level](message, error instanceof Error ? { ...rest, error } : rest)
     },
-    flush: () => metrics.publishStoredMetrics(),
+    flush: () => {
+      if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics()
+    },
   }
 }

@@ -23,6 +23,10 @@ const awsClient = {
   requestHandler: {
     connectionTimeout: 3000,
     requestTimeout: 30_000,
+    // Without it the client only warns.
+    throwOnRequestTimeout: true,
+    // A body that stops coming; requestTimeout ends with the head of the answer.
+    socketTimeout: 30_000,
     httpsAgent: { maxSockets: 200 },
     httpAgent: { maxSockets: 200 },
   },

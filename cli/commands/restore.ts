@@ -2,9 +2,11 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { InvalidInputError } from '../../shared/errors.ts'
 import type { BlobStore } from '../../shared/ports.ts'
-import { findObject, findRelease } from '../../shared/weights/catalog.ts'
+import { findRelease } from '../../shared/weights/catalog.ts'
+import { findObject } from '../../shared/weights/catalog-objects.ts'
 import { restoreFiles, type RestoredFile, type RestoreTarget } from '../../shared/weights/restore.ts'
 import type { CliContext, GlobalOptions } from '../context.ts'
+import { unlessInterrupted } from '../exit-codes.ts'
 import { openDisk } from '../disk.ts'
 import { humanAge, humanBytes, humanDuration, plural, printable, renderJson } from '../output.ts'
 import { createProgress } from '../progress.ts'
@@ -50,6 +52,17 @@ const chooseObject = async (store: BlobStore, target: Extract<Target, { kind: 'o
   }
 }
 
+const choose = async (
+  context: CliContext,
+  target: Target,
+  options: RestoreFlags,
+): Promise<{ store: BlobStore; chosen: Chosen }> => {
+  const { store } = await context.openReplica(options)
+  const chosen =
+    target.kind === 'model' ? chooseRelease(store, target.model, target.version) : chooseObject(store, target)
+  return { store, chosen: await chosen }
+}
+
 const summary = (
   chosen: Chosen,
   files: readonly RestoredFile[],
@@ -75,11 +88,7 @@ const summary = (
 const restore = async (context: CliContext, text: string, options: RestoreFlags): Promise<void> => {
   const startedAt = context.now()
   const target = parseTarget(text)
-  const { store } = await context.openReplica(options)
-  const chosen =
-    target.kind === 'model'
-      ? await chooseRelease(store, target.model, target.version)
-      : await chooseObject(store, target)
+  const { store, chosen } = await unlessInterrupted(context.signal, () => choose(context, target, options))
   const to = resolve(context.cwd, options.to)
   const progress = createProgress(context, {
     label: 'restore',

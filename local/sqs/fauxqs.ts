@@ -4,6 +4,8 @@
  * - With persistence, ChangeMessageVisibility to 0 breaks a NOT NULL constraint and the message is out of reach.
  * - The move to a dead-letter queue is a delete and an insert of their own: a kill between them loses the message.
  * - A long poll whose client is gone still takes messages, which then are invisible to everyone else.
+ * - Characters above U+FFFF, such as an emoji in a key, are refused; SQS takes them
+ *   (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html).
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -27,11 +29,12 @@ type Modules = {
   SnsStore: new () => Stores['snsStore']
   S3Store: new () => Stores['s3Store']
   PersistenceManager: new (dir: string) => Persistence
+  INVALID_MESSAGE_BODY_CHAR: RegExp
 }
 
 const load = async (): Promise<Modules> => {
   const entry = import.meta.resolve('fauxqs')
-  const files = ['./sqs/sqsStore.js', './sns/snsStore.js', './s3/s3Store.js', './persistence.js']
+  const files = ['./sqs/sqsStore.js', './sqs/sqsTypes.js', './sns/snsStore.js', './s3/s3Store.js', './persistence.js']
   const modules = await Promise.all(files.map((file) => import(new URL(file, entry).href) as Promise<object>))
   return Object.assign({}, ...modules) as Modules
 }
@@ -46,6 +49,13 @@ const repairPersistence = (persistence: Persistence): void => {
     'UPDATE sqs_messages SET receipt_handle = NULL, visibility_deadline = NULL WHERE message_id = ?',
   )
   persistence.updateMessageReady = (messageId) => void makeReady.run(messageId)
+}
+
+// oxlint-disable-next-line no-control-regex -- the control characters are what SQS allows
+const refusedCharacter = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u
+
+const repairCharacters = (refused: RegExp): void => {
+  refused.test = (text) => refusedCharacter.test(text)
 }
 
 const repaired = new WeakSet<object>()
@@ -75,10 +85,11 @@ export type Fauxqs = {
 
 /** Queues persisted in `dir`; what was in flight there is in flight again until its visibility timeout. */
 export const openFauxqs = async (dir: string): Promise<Fauxqs> => {
-  const { SqsStore, SqsQueue, SnsStore, S3Store, PersistenceManager } = await load()
+  const { SqsStore, SqsQueue, SnsStore, S3Store, PersistenceManager, INVALID_MESSAGE_BODY_CHAR } = await load()
   const persistence = new PersistenceManager(dir)
   repairPersistence(persistence)
   repairQueues(SqsQueue)
+  repairCharacters(INVALID_MESSAGE_BODY_CHAR)
   const queues = new SqsStore()
   const snsStore = new SnsStore()
   // Without a host of its own, a queue's URL has the host and port that the caller used.

@@ -56,7 +56,15 @@ export function* partRanges(check: Check, size: number): Generator<{ start: numb
 export const boundsWithin = (check: Check, size: number, from: number, to: number): number[] => {
   if (check.type === 'FULL_OBJECT') return []
   const bounds: number[] = []
-  for (const part of partRanges(check, size)) if (part.start > from && part.start < to) bounds.push(part.start)
+  let start = 0
+  // By runs: a plan asks this for each of its segments, and both can be tens of thousands.
+  for (const [bytes, count] of check.parts ?? [[size, 1]]) {
+    if (start >= to) break
+    const first = start > from || bytes === 0 ? 0 : Math.floor((from - start) / bytes) + 1
+    for (let index = first; index < count && start + index * bytes < to; index += 1)
+      if (start + index * bytes > from) bounds.push(start + index * bytes)
+    start += bytes * count
+  }
   return bounds
 }
 

@@ -25,14 +25,31 @@ export const supersede = async (deps: WeightsDeps, row: ObjectRow, why: string):
   await deps.objectsQueue.send([{ lifeboat: 1, kind: 'plan', bucket: row.source.bucket, key: row.source.key }])
 }
 
-/** Copies the version anew under another plan. */
-export const replan = async (deps: WeightsDeps, row: ObjectRow): Promise<void> => {
+/** Ends the plan of a version that the source no longer has: nothing else would, once its units are lost or of no use. */
+export const endReplaced = async (deps: WeightsDeps, traceId: string): Promise<void> => {
+  const row = await deps.objects.get(traceId)
+  if (row?.state === 'copying')
+    await end(deps, row, 'superseded', 'replaced or removed in the source before it was copied whole')
+}
+
+/** Plans the version again: the same plan, or another under the next attempt. */
+export const orderPlan = async (deps: WeightsDeps, row: ObjectRow, attempt?: number): Promise<void> => {
   const { bucket, key, versionId } = row.source
-  const attempt = row.attempt + 1
   await deps.objectsQueue.send([
-    { lifeboat: 1, kind: 'plan', bucket, key, attempt, ...(versionId === undefined ? {} : { versionId }) },
+    {
+      lifeboat: 1,
+      kind: 'plan',
+      bucket,
+      key,
+      traceId: row.traceId,
+      ...(attempt === undefined ? {} : { attempt }),
+      ...(versionId === undefined ? {} : { versionId }),
+    },
   ])
 }
+
+/** Copies the version anew under another plan. */
+export const replan = async (deps: WeightsDeps, row: ObjectRow): Promise<void> => orderPlan(deps, row, row.attempt + 1)
 
 /** The bytes are not those that the source's checksum speaks of: one copy anew may be a memory flip, twice is refused. */
 export const mismatch = async (deps: WeightsDeps, row: ObjectRow, reason: string): Promise<'replanned' | 'refused'> => {

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { constants, zstdCompress, zstdDecompress, type ZstdOptions } from 'node:zlib'
 import { CorruptError, FormatVersionError } from '../errors.ts'
 import { decodeBodyHeader, encodeBodyHeader } from './body.ts'
+import { discard } from './buffers.ts'
 import { crcNumber } from './checksums.ts'
 
 export type EncodedBody = { codec: 'raw' | 'zstd'; body: Uint8Array }
@@ -45,6 +46,7 @@ export const encodeBody = async (plain: Uint8Array, options: { level?: number } 
   const body = Buffer.allocUnsafeSlow(header.length + payload.length)
   body.set(header)
   body.set(payload, header.length)
+  if (packed !== plain) discard(packed)
   return { codec, body }
 }
 

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { toArray } from '../bounded.ts'
-import { CorruptError } from '../errors.ts'
+import { CorruptError, UnavailableError } from '../errors.ts'
 import { compareChecksum, type Verdict } from './check.ts'
-import { mismatch, replan } from './close.ts'
+import { mismatch, orderPlan, replan } from './close.ts'
 import { sha256Hex } from './codec.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
 import type { ObjectRow, Piece } from './ledger.ts'
@@ -148,9 +148,8 @@ const whenReopened = (error: unknown): undefined => {
  * off. Sending a unit that is under way or done is harmless.
  */
 export const resendUnits = async (deps: WeightsDeps, row: ObjectRow): Promise<void> => {
-  const { bucket, key, versionId } = row.source
   const tiling = row.phase === 'copy' ? undefined : await tilingOf(deps, row).catch(whenReopened)
-  if (!tiling) return void (await deps.objectsQueue.send([{ lifeboat: 1, kind: 'plan', bucket, key, versionId }]))
+  if (!tiling) return orderPlan(deps, row)
   const verdict = await compare(deps, row, tiling.pieces)
   if (verdict?.kind === 'missing') await sendDigests(deps, row, verdict.ranges)
 }
@@ -163,7 +162,8 @@ const indexParts = async (deps: WeightsDeps, row: ObjectRow, parts: PartRef[]): 
     const plain = toBytes({ format: 'lifeboat/index', formatVersion, parts: slice })
     const { ref } = await storePart(deps, plain, { traceId: row.traceId })
     const { length: _length, codec: _codec, base: _base, ...stored } = ref
-    await keep(deps, bodyName(stored, 'part'), stored)
+    if (!(await keep(deps, bodyName(stored, 'part'), stored)))
+      throw new UnavailableError(`index part ${ref.id} of ${row.source.key} vanished before the seal: try again`)
     indexes.push({
       ...stored,
       kind: 'index',

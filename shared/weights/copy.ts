@@ -1,9 +1,7 @@
-import { mapInOrder } from '../bounded.ts'
-import { SupersededError } from '../errors.ts'
+import { CorruptError, SupersededError } from '../errors.ts'
 import { createPieceDigester } from './check.ts'
 import { chunksOf } from './chunker.ts'
-import { supersede } from './close.ts'
-import { sha256Hex } from './codec.ts'
+import { replan, supersede } from './close.ts'
 import { type Cut, cutsWithin, tensorCutter } from './cut.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
 import {
@@ -16,16 +14,15 @@ import {
   toBytes,
 } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
-import { bodyName, readPart, type Stored, storeChunk, storePart } from './store.ts'
+import { storeChunks } from './store-chunks.ts'
+import { bodyName, readPart, storePart } from './store.ts'
 
-/** Chunks of at most 4 MiB that are hashed, encoded and sent at the same time: what bounds the memory of a copy. */
-const chunksInFlight = 6
 const chunksPerPart = 10_000
 /** A segment is handed on after this long, so that its message is never near its visibility timeout. */
 const segmentMsMax = 180_000
 const reserveMs = 20_000
 
-export type CopyOutcome = 'copied' | 'continued' | 'already' | 'stale' | 'superseded'
+export type CopyOutcome = 'copied' | 'continued' | 'already' | 'stale' | 'superseded' | 'replanned'
 
 type Progress = {
   refs: ChunkRef[]
@@ -48,32 +45,12 @@ const tensorsOf = async (deps: WeightsDeps, message: SegmentMessage): Promise<Te
   }
 }
 
-const cutsOf = async (
-  deps: WeightsDeps,
-  message: SegmentMessage,
-  from: number,
-  to: number,
-): Promise<{ cuts: Iterable<Cut> } | 'gear'> => {
+type Cuts = { cuts: Iterable<Cut> } | 'gear'
+
+const cutsOf = async (deps: WeightsDeps, message: SegmentMessage, from: number, to: number): Promise<Cuts> => {
   if (message.cutter !== tensorCutter) return 'gear'
   const { dataStart, tensors } = await tensorsOf(deps, message)
   return { cuts: cutsWithin(dataStart, tensors, from, to) }
-}
-
-/** A chunk that appears twice among those in flight is stored once. */
-const onceEach = (deps: WeightsDeps, believe: boolean): ((plain: Uint8Array) => Promise<Stored>) => {
-  const underWay = new Map<string, Promise<Stored>>()
-  return async (plain) => {
-    const id = sha256Hex(plain)
-    const same = underWay.get(id)
-    if (same) return { ...(await same), bytesSent: 0, reused: true, indexed: true }
-    const storing = storeChunk(deps, plain, id, believe)
-    underWay.set(id, storing)
-    try {
-      return await storing
-    } finally {
-      underWay.delete(id)
-    }
-  }
 }
 
 const storeParts = async (
@@ -101,6 +78,7 @@ const storeParts = async (
 const copyRange = async (
   deps: WeightsDeps,
   message: SegmentMessage,
+  how: Cuts,
   digester: ReturnType<typeof createPieceDigester>,
   isLate: () => boolean,
 ): Promise<Progress> => {
@@ -115,9 +93,7 @@ const copyRange = async (
     bytesReused: message.done?.bytesReused ?? 0,
   }
   const abort = new AbortController()
-  const store = onceEach(deps, message.compare !== true)
   async function* source(): AsyncGenerator<Uint8Array> {
-    const how = await cutsOf(deps, message, start, end)
     for await (const plain of chunksOf(deps.source.read(message.source, start, end, abort.signal), how)) {
       digester.update(plain)
       yield plain
@@ -125,7 +101,7 @@ const copyRange = async (
     }
   }
   try {
-    for await (const stored of mapInOrder(source(), chunksInFlight, store)) {
+    for await (const stored of storeChunks(deps, source(), message.compare !== true)) {
       progress.refs.push(stored.ref)
       progress.position += stored.ref.length
       progress.bytesSent += stored.bytesSent
@@ -166,10 +142,19 @@ export const copySegment = async (
   const end = message.offset + message.size
   const startedAt = deps.clock.now()
   const isLate = (): boolean => deadline.remainingMs() < reserveMs || deps.clock.now() - startedAt > segmentMsMax
+  let how: Cuts
+  try {
+    how = await cutsOf(deps, message, start, end)
+  } catch (error) {
+    if (!(error instanceof CorruptError)) throw error
+    deps.telemetry.log('warn', `copied anew: ${error.message}`, { stage: 'copy', traceId: message.traceId })
+    await replan(deps, row)
+    return 'replanned'
+  }
   const digester = createPieceDigester(message.digest, start, end, message.done?.pieces)
   let progress: Progress
   try {
-    progress = await copyRange(deps, message, digester, isLate)
+    progress = await copyRange(deps, message, how, digester, isLate)
   } catch (error) {
     if (!(error instanceof SupersededError)) throw error
     await supersede(deps, row, error.message)

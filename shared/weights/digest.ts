@@ -1,7 +1,7 @@
-import { ChecksumMismatchError, CorruptError, NotFoundError, SupersededError } from '../errors.ts'
+import { ChecksumMismatchError, CorruptError, NotFoundError, SupersededError, UnavailableError } from '../errors.ts'
 import { createSavableHash, restoreHash } from './checksums.ts'
 import { chunksOf } from './chunker.ts'
-import { mismatch, supersede } from './close.ts'
+import { mismatch, replan, supersede } from './close.ts'
 import { sha256Hex } from './codec.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
 import type { ObjectRow, ReleaseKey } from './ledger.ts'
@@ -13,7 +13,7 @@ import { bodyName, readPart } from './store.ts'
 
 const reserveMs = 20_000
 
-export type DigestOutcome = 'digested' | 'continued' | 'already' | 'stale' | 'superseded' | 'mismatch'
+export type DigestOutcome = 'digested' | 'continued' | 'already' | 'stale' | 'superseded' | 'mismatch' | 'replanned'
 
 type Placed = { ref: ChunkRef; offset: number }
 
@@ -56,6 +56,15 @@ const finishRelease = async (
   return 'digested'
 }
 
+const isCovered = (placed: readonly Placed[], from: number, to: number): boolean => {
+  let covered = from
+  for (const { ref, offset } of placed) {
+    if (offset > covered) return false
+    covered = offset + ref.length
+  }
+  return covered >= to
+}
+
 /** What is sealed stays so; that the source now gives other bytes is for a person to look at. */
 const doubt = async (deps: WeightsDeps, row: ObjectRow, reason: string): Promise<void> => {
   deps.telemetry.count('ValidationFailures', 1)
@@ -71,15 +80,21 @@ const doubt = async (deps: WeightsDeps, row: ObjectRow, reason: string): Promise
   })
 }
 
-/** Reads chunk by chunk from the source, proves each against its id, and feeds what lies in the range to the hash. */
-const hashRange = async (
+/** Bytes whose chunk lists are in memory at a time. */
+const windowBytes = 2 ** 30
+
+/**
+ * Reads the chunks that overlap [from, end) from the source, proves each against its id, and feeds what lies in the range
+ * to the hash. Answers the position that it reached.
+ */
+const hashWindow = async (
   deps: WeightsDeps,
   message: DigestMessage,
   hash: ReturnType<typeof createSavableHash>,
+  [from, end]: [number, number],
   isLate: () => boolean,
 ): Promise<number> => {
-  const end = message.offset + message.size
-  let position = message.resume?.position ?? message.offset
+  let position = from
   const placed: Placed[] = []
   for await (const chunk of chunksBetween(deps, message.traceId, message.planId, position, end)) placed.push(chunk)
   const first = placed[0]
@@ -88,6 +103,8 @@ const hashRange = async (
       `no chunks on record for bytes ${position} to ${end} of ${message.source.key}: plan it again`,
     )
   const last = placed.at(-1) ?? first
+  if (!isCovered(placed, position, end))
+    throw new UnavailableError(`a segment of ${message.source.key} is being copied again: its digest has to wait`)
   const abort = new AbortController()
   const bytes = deps.source.read(message.source, first.offset, last.offset + last.ref.length, abort.signal)
   try {
@@ -108,6 +125,19 @@ const hashRange = async (
   } finally {
     abort.abort()
   }
+  return position
+}
+
+const hashRange = async (
+  deps: WeightsDeps,
+  message: DigestMessage,
+  hash: ReturnType<typeof createSavableHash>,
+  isLate: () => boolean,
+): Promise<number> => {
+  const end = message.offset + message.size
+  let position = message.resume?.position ?? message.offset
+  do position = await hashWindow(deps, message, hash, [position, Math.min(end, position + windowBytes)], isLate)
+  while (position < end && !isLate())
   return position
 }
 
@@ -135,6 +165,12 @@ export const digestRange = async (
     if (error instanceof ChecksumMismatchError) {
       await (message.purpose === 'check' ? mismatch(deps, row, error.message) : doubt(deps, row, error.message))
       return 'mismatch'
+    }
+    // A list of chunks is missing from the replica: no commit looks at it while digests are left.
+    if (error instanceof CorruptError && message.purpose === 'check') {
+      deps.telemetry.log('warn', `copied anew: ${error.message}`, { stage: 'digest', traceId: row.traceId })
+      await replan(deps, row)
+      return 'replanned'
     }
     if (!(error instanceof SupersededError)) throw error
     if (message.purpose === 'check') await supersede(deps, row, error.message)

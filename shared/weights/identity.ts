@@ -11,6 +11,9 @@ const digest = (...fields: (string | number)[]): string =>
 export const versionOf = (object: { versionId?: string | undefined; lastModified: number; etag: string }): string =>
   object.versionId ?? `u-${new Date(object.lastModified).toISOString().slice(0, 19)}Z-${object.etag}`
 
+/** Whether a version of `versionOf` is of a bucket that keeps one version of a key alone. */
+export const isUnversioned = (version: string): boolean => /^u-\d{4}-\d\d-\d\dT/.test(version)
+
 /** 32 hex digits that name an object version in the ledger, in logs and in `lifeboat trace`. */
 export const traceIdOf = (bucket: string, key: string, version: string): string =>
   digest(bucket, key, version).slice(0, 32)

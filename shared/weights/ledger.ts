@@ -114,6 +114,8 @@ export type MemberRow = {
   sha256?: string
   /** Base64 of the full-object CRC64NVME, where the source has one. */
   crc64nvme?: string
+  /** Absent in rows of an earlier version. */
+  plannedAt?: number
 }
 
 export type ReleaseRow = {

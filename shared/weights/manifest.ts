@@ -214,6 +214,7 @@ export const deletedSchema = z.object({
   deletion: z.string(),
   at: time,
 })
+export type DeletedRecord = z.infer<typeof deletedSchema>
 
 /** The bytes under which a record is stored: UTF-8 JSON, one space of indent, so that a person can read it with `cat`. */
 export const toBytes = (record: unknown): Uint8Array =>
@@ -237,6 +238,8 @@ export const parseRecord = <T>(schema: z.ZodType<T>, name: string, body: Uint8Ar
     throw new InvalidInputError(`${name} has no formatVersion of the form 1.0 (found ${version})`)
   if (Number(major) > 1)
     throw new FormatVersionError(`${name} is of format ${version}; this program reads format 1: use a newer lifeboat`)
+  if (typeof json === 'object' && json !== null && 'encryption' in json && json.encryption !== null)
+    throw new FormatVersionError(`${name} is encrypted, which this program cannot read: use a newer lifeboat`)
   const result = schema.safeParse(json)
   if (!result.success) {
     const issue = result.error.issues[0]

@@ -30,6 +30,8 @@ export const planMessageSchema = z.object({
   versionId: z.string().optional(),
   /** Copies anew although an attempt of this number is on record. */
   attempt: count.optional(),
+  /** The version that it is about: where the source has another by now, this one's plan ends. */
+  traceId: z.string().optional(),
 })
 export type PlanMessage = z.infer<typeof planMessageSchema>
 

@@ -13,6 +13,8 @@ import { storePart } from './store.ts'
 
 /** Tensors in one part of the tensor index: what a segment's copy has to hold. */
 const tensorsPerPart = 5000
+/** An event that comes again within this time of a plan is a duplicate of one whose call is under way or has sent all. */
+const duplicateMs = 10 * 60_000
 
 export type BucketRule = Config['buckets'][number]
 
@@ -175,7 +177,7 @@ const countOf = (items: Iterable<unknown>): number => {
   return count
 }
 
-export type Planned = { row: ObjectRow; outcome: 'planned' | 'resent' | 'already' | 'refused' }
+export type Planned = { row: ObjectRow; outcome: 'planned' | 'resent' | 'duplicate' | 'already' | 'refused' }
 
 const closed = ({ state }: ObjectRow): Planned['outcome'] | undefined => {
   if (state === 'protected' || state === 'sealed') return 'already'
@@ -185,13 +187,15 @@ const closed = ({ state }: ObjectRow): Planned['outcome'] | undefined => {
 /**
  * Plans one object version: the pending manifest before anything is copied, the ledger's row, then a message for each
  * segment. Idempotent: a redelivery resends the same plan, a sealed version is left alone. `attempt` above the one on
- * record plans anew.
+ * record plans anew. With `isFirst`, the caller knows that no earlier call for this message was cut off: whoever began the
+ * plan a short while ago still has its own message and sends what is to be sent.
  */
 export const planObject = async (
   deps: WeightsDeps,
   rule: BucketRule,
   object: SourceObject,
   attempt = 0,
+  isFirst = false,
 ): Promise<Planned> => {
   const version = versionOf(object)
   const traceId = traceIdOf(object.bucket, object.key, version)
@@ -199,6 +203,8 @@ export const planObject = async (
   const number = Math.max(attempt, before ? before.attempt + (before.state === 'superseded' ? 1 : 0) : 0)
   const ended = before && closed(before)
   if (before && ended && (ended === 'already' || before.attempt >= attempt)) return { row: before, outcome: ended }
+  const isFresh = isFirst && (!before || deps.clock.now() - before.plannedAt < duplicateMs)
+  if (isFresh && before && before.attempt === number) return { row: before, outcome: 'duplicate' }
 
   const shape = await shapeOf(deps, object, traceId)
   const check = await checkOf(deps, object)
@@ -239,6 +245,7 @@ export const planObject = async (
   })
   if (release) await touchRelease(deps, row, release)
   const begun = await deps.objects.begin(row)
+  if (!begun && isFresh) return { row, outcome: 'duplicate' }
   await deps.workQueue.send(segmentMessages(row, shape.segments()))
   if (begun) deps.telemetry.count('ObjectsPlanned', 1)
   return { row, outcome: begun ? 'planned' : 'resent' }
@@ -261,6 +268,7 @@ export const touchRelease = async (deps: WeightsDeps, row: ObjectRow, release: R
       size: source.size,
       state: row.state,
       planId: row.planId,
+      plannedAt: row.plannedAt,
       ...(row.manifestDigest === undefined ? {} : { manifestDigest: row.manifestDigest }),
       ...(row.sha256 === undefined ? {} : { sha256: row.sha256 }),
       ...(crc64nvme === undefined ? {} : { crc64nvme }),

@@ -1,7 +1,9 @@
 import { InvalidInputError, SupersededError, UnavailableError } from '../errors.ts'
 import type { SourceObject } from '../ports.ts'
+import { endReplaced } from './close.ts'
 import type { WeightsDeps } from './deps.ts'
 import { type ObjectEvent, parseObjectEvents } from './events.ts'
+import { traceIdOf, versionOf } from './identity.ts'
 import { formatVersion, toBytes } from './manifest.ts'
 import { deletedName } from './names.ts'
 import { hashOf, recordFailure } from './outcome.ts'
@@ -46,7 +48,7 @@ const isReplaced = (event: Created, object: SourceObject): boolean =>
 /** How often an object is looked at again that is replaced between the look and the plan. */
 const looksMax = 3
 
-const receiveCreated = async (deps: WeightsDeps, event: Created): Promise<void> => {
+const receiveCreated = async (deps: WeightsDeps, event: Created, isFirst: boolean): Promise<void> => {
   const { bucket, key, versionId } = event
   const rule = ruleFor(deps.config, bucket, key)
   if (!rule)
@@ -57,9 +59,12 @@ const receiveCreated = async (deps: WeightsDeps, event: Created): Promise<void> 
     )
   for (let look = 0; look < looksMax; look += 1) {
     const object = await deps.source.head({ bucket, key, ...(versionId === undefined ? {} : { versionId }) })
+    const current = object && traceIdOf(bucket, key, versionOf(object))
+    if (event.kind === 'plan' && event.traceId !== undefined && event.traceId !== current)
+      await endReplaced(deps, event.traceId)
     if (!object) return supersede(deps, event, 'the object was gone before it could be read')
     try {
-      return await receiveObject(deps, rule, event, object)
+      return await receiveObject(deps, rule, event, object, isFirst)
     } catch (error) {
       if (!(error instanceof SupersededError)) throw error
       await supersede(deps, event, `replaced or removed while it was planned: ${error.message}`)
@@ -73,6 +78,7 @@ const receiveObject = async (
   rule: BucketRule,
   event: Created,
   object: SourceObject,
+  isFirst: boolean,
 ): Promise<void> => {
   const { bucket, key } = event
   if (isReplaced(event, object))
@@ -83,7 +89,8 @@ const receiveObject = async (
       { bucket, key, version: object.versionId ?? object.etag },
       `storage class ${object.storageClass} cannot be read: restore the object in S3, then backfill it`,
     )
-  const planned = await planObject(deps, rule, object, event.kind === 'plan' ? event.attempt : 0)
+  const attempt = event.kind === 'plan' ? event.attempt : 0
+  const planned = await planObject(deps, rule, object, attempt, isFirst && event.kind === 'created')
   deps.telemetry.log('info', `object ${planned.outcome}`, {
     stage: 'plan',
     traceId: planned.row.traceId,
@@ -123,7 +130,7 @@ const receiveDeleted = async (deps: WeightsDeps, event: Deleted): Promise<void> 
   deps.telemetry.count('DeletesRecorded', 1)
 }
 
-const receiveEvent = async (deps: WeightsDeps, event: ObjectEvent): Promise<void> => {
+const receiveEvent = async (deps: WeightsDeps, event: ObjectEvent, isFirst: boolean): Promise<void> => {
   if (event.kind === 'test') return
   if (event.kind === 'malformed')
     return recordFailure(deps, {
@@ -140,14 +147,14 @@ const receiveEvent = async (deps: WeightsDeps, event: ObjectEvent): Promise<void
       `account ${account} is not the configured source account ${deps.config.source.account}`,
     )
   if (event.kind === 'deleted') return receiveDeleted(deps, event)
-  return receiveCreated(deps, event)
+  return receiveCreated(deps, event, isFirst)
 }
 
 /**
  * Handles one message of the objects queue. Resolves when nothing of it needs a redelivery; throws where a retry or a
- * person is needed. Malformed messages are quarantined with what they said.
+ * person is needed. Malformed messages are quarantined with what they said. `isFirst`: the queue never gave it out before.
  */
-export const receiveMessage = async (deps: WeightsDeps, text: string): Promise<void> => {
+export const receiveMessage = async (deps: WeightsDeps, text: string, isFirst = false): Promise<void> => {
   let events: ObjectEvent[]
   try {
     events = parseObjectEvents(text)
@@ -155,6 +162,6 @@ export const receiveMessage = async (deps: WeightsDeps, text: string): Promise<v
     if (!(error instanceof InvalidInputError)) throw error
     events = [{ kind: 'malformed', reason: error.message, text }]
   }
-  const results = await Promise.allSettled(events.map((event) => receiveEvent(deps, event)))
+  const results = await Promise.allSettled(events.map((event) => receiveEvent(deps, event, isFirst)))
   for (const result of results) if (result.status === 'rejected') throw result.reason
 }

@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { z } from 'zod'
+import { isUnversioned } from './identity.ts'
 import type { ObjectState } from './ledger.ts'
 
 /** How completeness of a release is known, as pure rules over the versions of its keys. */
@@ -20,6 +21,7 @@ export type Candidate = {
   manifestDigest?: string
   sha256?: string
   crc64nvme?: string
+  plannedAt?: number
 }
 
 export type MarkerKind = 'exact' | 'marker' | 'index'
@@ -56,46 +58,81 @@ const isBookkeeping = (path: string, configured?: string): boolean =>
 
 export type Judgement =
   | { kind: 'members'; members: Candidate[] }
-  | { kind: 'waiting'; reason: string }
+  /** `isPassing`: work under way will end it, and the reason changes with every step of that. */
+  | { kind: 'waiting'; reason: string; isPassing?: boolean }
   | { kind: 'digest'; candidates: Candidate[]; reason: string }
 
-const waiting = (reason: string): Extract<Judgement, { kind: 'waiting' }> => ({ kind: 'waiting', reason })
+type Waiting = Extract<Judgement, { kind: 'waiting' }>
+const waiting = (reason: string): Waiting => ({ kind: 'waiting', reason })
+const passing = (reason: string): Waiting => ({ kind: 'waiting', reason, isPassing: true })
 
 const byKey = (candidates: readonly Candidate[]): Map<string, Candidate[]> => {
   const keys = new Map<string, Candidate[]>()
-  for (const candidate of candidates) keys.set(candidate.key, [...(keys.get(candidate.key) ?? []), candidate])
+  for (const candidate of candidates) {
+    const versions = keys.get(candidate.key)
+    if (versions) versions.push(candidate)
+    else keys.set(candidate.key, [candidate])
+  }
   for (const versions of keys.values()) versions.sort((a, b) => b.lastModified - a.lastModified)
   return keys
 }
 
 const second = (at: number): number => Math.floor(at / 1000)
 
+/** The latest LastModified, 0 of none; a release may have more members than a call has arguments. */
+export const newestOf = (versions: Iterable<{ lastModified: number }>): number => {
+  let newest = 0
+  for (const { lastModified } of versions) newest = Math.max(newest, lastModified)
+  return newest
+}
+
+const hasContentOf = (a: Candidate, b: Candidate): boolean =>
+  a.deleted === b.deleted && a.etag === b.etag && a.size === b.size
+
 /**
- * The version of a key that was current at a time known to the second: `ambiguous` where the newest came in that very
- * second and an older one may have been current before it.
+ * The version of a key that was current at a time known to the second: `ambiguous` where the newest shares its second
+ * with another content, or came in that very second and an older one may have been current before it. The latter cannot
+ * be where the time is the last at which anything came (`isSettled`).
  */
-export const currentAt = (versions: readonly Candidate[], at: number): Candidate | 'ambiguous' | undefined => {
+export const currentAt = (
+  versions: readonly Candidate[],
+  at: number,
+  isSettled = false,
+): Candidate | 'ambiguous' | undefined => {
   const until = versions.filter((version) => second(version.lastModified) <= second(at))
-  const [newest, older] = until
+  const [newest] = until
   if (!newest) return undefined
-  if (older && second(newest.lastModified) === second(at)) return 'ambiguous'
+  const together = until.filter((version) => second(version.lastModified) === second(newest.lastModified))
+  const rivals = !isSettled && second(newest.lastModified) === second(at) ? until.slice(0, together.length + 1) : together
+  if (rivals.some((rival) => !hasContentOf(rival, newest))) return 'ambiguous'
   return newest.deleted ? undefined : newest
 }
 
-const ambiguity = (key: string): Extract<Judgement, { kind: 'waiting' }> =>
+const ambiguity = (key: string): Waiting =>
   waiting(`ambiguous: two versions of ${key} may be the one that was published; publish with _PUBLISH.json to name it`)
+
+/** Without versions nothing tells a key that was added later from one that was replaced later. */
+const mayBeReplaced = (versions: readonly Candidate[], at: number): boolean => {
+  const oldest = versions.at(-1)
+  return oldest !== undefined && isUnversioned(oldest.version) && second(oldest.lastModified) > second(at)
+}
 
 /** Every key's version at a time; none where no key had one. */
 const versionsAt = (
   candidates: readonly Candidate[],
   at: number,
   configured?: string,
+  isSettled = false,
 ): Exclude<Judgement, { kind: 'digest' }> => {
   const members: Candidate[] = []
   for (const [key, versions] of byKey(candidates)) {
     if (versions[0] && isBookkeeping(versions[0].path, configured)) continue
-    const current = currentAt(versions, at)
+    const current = currentAt(versions, at, isSettled)
     if (current === 'ambiguous') return ambiguity(key)
+    if (mayBeReplaced(versions, at))
+      return waiting(
+        `ambiguous: ${key} was added or replaced after the release was marked, and its bucket keeps no versions; publish with _PUBLISH.json to name its files`,
+      )
     if (current) members.push(current)
   }
   return { kind: 'members', members }
@@ -148,9 +185,19 @@ const matches = (candidate: Candidate, entry: Publish['files'][number]): boolean
   return candidate.sha256 === undefined ? 'unknown' : candidate.sha256 === entry.sha256
 }
 
+/** A list may name one key twice with the same content. */
+const oneOfEachPath = (members: Candidate[]): Judgement => {
+  const paths = new Set<string>()
+  for (const { path } of members) {
+    if (paths.has(path)) return waiting(`_PUBLISH.json lists two contents of ${path}`)
+    paths.add(path)
+  }
+  return { kind: 'members', members }
+}
+
 /** The versions that the publisher's list names, by size and content. Several of equal content are one choice: the newest. */
 export const membersListed = (candidates: readonly Candidate[], publish: Publish): Judgement => {
-  const members: Candidate[] = []
+  const members = new Set<Candidate>()
   const unread: Candidate[] = []
   for (const entry of publish.files) {
     const versions = candidates
@@ -159,7 +206,7 @@ export const membersListed = (candidates: readonly Candidate[], publish: Publish
     const equal = versions.filter((candidate) => matches(candidate, entry) === true)
     const match = equal.find(isSealed) ?? equal[0]
     if (match) {
-      members.push(match)
+      members.add(match)
       continue
     }
     const open = versions.filter((candidate) => matches(candidate, entry) === 'unknown')
@@ -168,35 +215,56 @@ export const membersListed = (candidates: readonly Candidate[], publish: Publish
       unread.push(...readable)
       continue
     }
-    return waiting(
-      open.length > 0
-        ? `${open[0]?.key} is not yet in the replica`
-        : `no version of ${entry.key} has the size and content that _PUBLISH.json lists`,
-    )
+    return open.length > 0
+      ? passing(`${open[0]?.key} is not yet in the replica`)
+      : waiting(`no version of ${entry.key} has the size and content that _PUBLISH.json lists`)
   }
-  if (unread.length === 0) return { kind: 'members', members }
+  if (unread.length === 0) return oneOfEachPath([...members])
   return { kind: 'digest', candidates: unread, reason: `the SHA-256 of ${unread[0]?.key} is being read` }
 }
 
 export const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
 
+/** When an object came: S3 dates one of several parts by when its upload began, so its plan may know better. */
+const cameAt = ({ lastModified, plannedAt = 0 }: Candidate): number => Math.max(lastModified, plannedAt)
+
 /**
- * The shards that an index names and everything else that was there when the last of them came. An index may precede its
- * shards.
+ * When the last file of a publish came: each follows the one before within `settleMs`, and none comes after the next
+ * publish has begun, which a newer version of a shard or of the index does.
+ */
+const publishedUntil = (
+  chosen: readonly Candidate[],
+  keys: ReadonlyMap<string, readonly Candidate[]>,
+  settleMs: number,
+): number => {
+  const named = new Map(chosen.map((candidate) => [candidate.key, candidate]))
+  const times: number[] = []
+  let next = Number.MAX_SAFE_INTEGER
+  for (const [key, versions] of keys)
+    for (const { lastModified } of versions) {
+      const pick = named.get(key)
+      if (!pick) times.push(lastModified)
+      else if (lastModified > pick.lastModified) next = Math.min(next, lastModified)
+    }
+  let until = chosen.reduce((at, candidate) => Math.max(at, cameAt(candidate)), 0)
+  for (const at of times.sort((a, b) => a - b)) if (at > until && at <= until + settleMs) until = at
+  return Math.max(newestOf(chosen), Math.min(until, second(next) * 1000 - 1))
+}
+
+/**
+ * The shards that an index names and everything else that was there when the last of them came, or that followed with no
+ * more than `settleMs` between. An index may precede its shards.
  */
 export const membersIndexed = (
   candidates: readonly Candidate[],
   index: Candidate,
   shards: readonly string[],
-  configured?: string,
+  { settleMs, configured }: { settleMs: number; configured?: string | undefined },
 ): Judgement => {
   const keys = byKey(candidates)
   const folder = posix.dirname(index.key)
-  const before = Math.max(
-    0,
-    ...(keys.get(index.key) ?? [])
-      .filter((other) => second(other.lastModified) < second(index.lastModified))
-      .map(({ lastModified }) => lastModified),
+  const before = newestOf(
+    (keys.get(index.key) ?? []).filter((other) => second(other.lastModified) < second(index.lastModified)),
   )
   const chosen: Candidate[] = [index]
   for (const shard of shards) {
@@ -214,23 +282,23 @@ export const membersIndexed = (
     if (!current && after.length > 1) return ambiguity(key)
     chosen.push(pick)
   }
-  const completeAt = Math.max(...chosen.map(({ lastModified }) => lastModified))
   const named = new Set(chosen.map(({ key }) => key))
   const rest = versionsAt(
     candidates.filter(({ key }) => !named.has(key)),
-    completeAt,
+    publishedUntil(chosen, keys, settleMs),
     configured,
+    true,
   )
   if (rest.kind === 'waiting') return rest
   return { kind: 'members', members: [...chosen, ...rest.members] }
 }
 
 /** What a complete list of members still waits for, or undefined when every one is in the replica. */
-export const unready = (members: readonly Candidate[]): string | undefined => {
+export const unready = (members: readonly Candidate[]): Waiting | undefined => {
   const open = members.filter(({ state }) => state !== 'protected' && state !== 'sealed')
   const [first] = open
   if (!first) return undefined
-  if (first.state === 'superseded' || first.state === 'refused')
-    return `${first.key} (version ${first.version}) was ${first.state}`
-  return `${open.length} of ${members.length} objects are not yet in the replica, ${first.key} among them`
+  const ended = open.find(({ state }) => state === 'superseded' || state === 'refused')
+  if (ended) return waiting(`${ended.key} (version ${ended.version}) was ${ended.state}`)
+  return passing(`${open.length} of ${members.length} objects are not yet in the replica, ${first.key} among them`)
 }

@@ -1,20 +1,11 @@
 import { CorruptError, InvalidInputError } from '../errors.ts'
-import { sha256Hex } from './codec.ts'
 import type { WeightsDeps } from './deps.ts'
 import { traceIdOf, versionOf } from './identity.ts'
 import type { MemberRow } from './ledger.ts'
-import {
-  formatVersion,
-  objectManifestSchema,
-  parseRecord,
-  type ReleaseManifest,
-  releaseManifestSchema,
-  toBytes,
-} from './manifest.ts'
-import { objectManifestName, releaseName } from './names.ts'
-import { hashOf, recordWaiting } from './outcome.ts'
-import { type BucketRule, ruleFor } from './plan.ts'
-import { keepAsItIs } from './presence.ts'
+import { objectManifestSchema, parseRecord } from './manifest.ts'
+import { objectManifestName } from './names.ts'
+import { recordWaiting } from './outcome.ts'
+import { type BucketRule, releaseOf, ruleFor } from './plan.ts'
 import { readSmallObject } from './read.ts'
 import {
   type Candidate,
@@ -26,19 +17,26 @@ import {
   membersIndexed,
   membersListed,
   membersMarked,
+  newestOf,
   publishSchema,
   unready,
 } from './release-rules.ts'
+import { type Release, sealRelease } from './seal-release.ts'
 
 const markerBytesMax = 16 * 2 ** 20
 const manifestBytesMax = 64 * 2 ** 20
 /** A pass over a large file that nothing has been heard of for this long is lost. */
 const digestAgainMs = 30 * 60_000
 
-type Release = { bucket: string; prefix: string; model: string; version?: string }
 type Marked = { member: MemberRow; kind: MarkerKind }
 
 const candidateOf = (member: MemberRow): Candidate => ({ ...member, deleted: false })
+
+/** Not every key below the prefix is: the prefix itself can be one (a folder of S3's console), or another rule lies below. */
+const isOfRelease = (deps: WeightsDeps, release: Release, key: string): boolean => {
+  const rule = ruleFor(deps.config, release.bucket, key)
+  return rule !== undefined && releaseOf(rule, key)?.prefix === release.prefix
+}
 
 /** The versions of the release's keys: the source's listing, with what the ledger knows of each and what only it remembers. */
 const candidatesOf = async (
@@ -50,6 +48,7 @@ const candidatesOf = async (
   const all = new Map(known)
   for await (const entry of deps.source.versions(release.bucket, release.prefix)) {
     const { key, lastModified, etag, size } = entry
+    if (!isOfRelease(deps, release, key)) continue
     const deleted = etag === undefined
     const version = deleted ? `deleted-${entry.versionId ?? lastModified}` : versionOf({ ...entry, etag })
     const traceId = traceIdOf(release.bucket, key, version)
@@ -86,6 +85,7 @@ const judge = async (
   release: Release,
   members: MemberRow[],
   marked: Marked,
+  touchedAt: number,
 ): Promise<Judgement> => {
   const { member, kind } = marked
   const candidates = await candidatesOf(deps, release, members)
@@ -103,14 +103,13 @@ const judge = async (
   const index = indexSchema.safeParse(json)
   if (!index.success) return { kind: 'waiting', reason: `${member.key} has no weight_map that names shards` }
   const shards = [...new Set(Object.values(index.data.weight_map))]
-  const judgement = membersIndexed(candidates, candidateOf(member), shards, configured)
+  const settleMs = settleSeconds * 1000
+  const judgement = membersIndexed(candidates, candidateOf(member), shards, { settleMs, configured })
   if (judgement.kind !== 'members') return judgement
-  const newest = Math.max(...members.map(({ lastModified }) => lastModified))
-  const settled = newest + settleSeconds * 1000
-  return deps.clock.now() < settled
+  return deps.clock.now() < Math.max(newestOf(members), touchedAt) + settleMs
     ? {
         kind: 'waiting',
-        reason: `complete by its index; waits until ${new Date(settled).toISOString()} for files that follow (settleSeconds)`,
+        reason: `complete by its index; waits until nothing has come for ${settleSeconds} s (settleSeconds)`,
       }
     : judgement
 }
@@ -144,99 +143,18 @@ const requestDigest = async (deps: WeightsDeps, candidate: Candidate): Promise<v
   await deps.objects.update(row.traceId, row.planId, { nudgedAt: deps.clock.now() })
 }
 
-const stamp = (at: number): string => new Date(at).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').concat('Z')
-
-const memberEntries = (release: Release, members: readonly Candidate[]): ReleaseManifest['members'] =>
-  members
-    .map((member) => {
-      const { path, key, version, planId, size, manifestDigest } = member
-      if (!planId || !manifestDigest) throw new CorruptError(`${key} is sealed in the ledger without plan or digest`)
-      const manifest = objectManifestName(release.bucket, key, version, planId)
-      return { path, bucket: release.bucket, key, version, planId, size, manifest, manifestDigest }
-    })
-    .toSorted((a, b) => (a.path < b.path ? -1 : 1))
-
-/** The release was sealed by an earlier call, which may have ended before it told the chain. */
-const adoptRelease = async (deps: WeightsDeps, name: string): Promise<void> => {
-  const bytes = await deps.store.read(name, { bytesMax: manifestBytesMax })
-  if (!bytes) throw new CorruptError(`${name} exists and cannot be read`)
-  const { model, version, releaseId, sequence } = parseRecord(releaseManifestSchema, name, bytes)
-  await deps.chain.advance(`release#${model}`, sequence, `sha256:${sha256Hex(bytes)}`, { version, releaseId })
-}
-
-const sealRelease = async (
-  deps: WeightsDeps,
-  release: Release,
-  complete: {
-    members: readonly Candidate[]
-    completeness: ReleaseManifest['completeness']
-    marker: MemberRow | null
-    publishedAt: number
-  },
-): Promise<void> => {
-  const members = memberEntries(release, complete.members)
-  const listDigest = hashOf(...members.map(({ path, version }) => `${path}\0${version}`))
-  const version = release.version ?? `${stamp(complete.publishedAt)}-${listDigest.slice(0, 8)}`
-  const releaseId = hashOf(
-    release.bucket,
-    release.prefix,
-    release.model,
-    version,
-    complete.marker?.traceId,
-    listDigest,
-  ).slice(0, 16)
-  const chain = `release#${release.model}`
-  const { sequence, previousDigest, previous } = await deps.chain.next(chain)
-  const manifest: ReleaseManifest = {
-    format: 'lifeboat/release',
-    formatVersion,
-    traceId: hashOf('release', release.bucket, release.model, version, releaseId),
-    sequence,
-    previousDigest,
-    signatures: [],
-    encryption: null,
-    releaseId,
-    state: complete.members.every(({ state }) => state === 'protected') ? 'protected' : 'sealed',
-    bucket: release.bucket,
-    model: release.model,
-    version,
-    completeness: complete.completeness,
-    marker: complete.marker && { key: complete.marker.key, version: complete.marker.version },
-    publishedAt: new Date(complete.publishedAt).toISOString(),
-    sealedAt: new Date(deps.clock.now()).toISOString(),
-    members,
-    parent:
-      previous?.['version'] && previous['releaseId']
-        ? { version: previous['version'], releaseId: previous['releaseId'] }
-        : null,
-  }
-  const name = releaseName(release.model, version, releaseId)
-  const bytes = toBytes(manifest)
-  const created = await deps.store.create(name, bytes, { contentType: 'application/json' })
-  const stat = created ?? (await deps.store.stat(name))
-  if (stat) await keepAsItIs(deps, stat)
-  if (!created) return adoptRelease(deps, name)
-  await deps.chain.advance(chain, sequence, `sha256:${sha256Hex(bytes)}`, { version, releaseId })
-  deps.telemetry.count('ReleasesSealed', 1)
-  deps.telemetry.count('ReleaseLagSeconds', Math.max(0, (deps.clock.now() - complete.publishedAt) / 1000), 'Seconds')
-  deps.telemetry.log('info', `release ${manifest.state}`, {
-    stage: 'release',
-    traceId: manifest.traceId,
-    model: release.model,
-    version,
-    releaseId,
-    objects: members.length,
-  })
-}
+/** What was waited for before, and whether it is the sweep that looks. */
+type Look = { before?: string | undefined; isSweep: boolean; touchedAt: number }
 
 const wait = async (
   deps: WeightsDeps,
   release: Release,
   marker: MemberRow | null,
-  reason: string,
-  before?: string,
+  { reason, isPassing = false }: { reason: string; isPassing?: boolean },
+  { before, isSweep }: Look,
 ): Promise<void> => {
-  if (reason === before) return
+  // One record for every object that a release of many waits for would be as many records: the sweep makes one a minute.
+  if (reason === before || (isPassing && !isSweep)) return
   await deps.releases.update(release.bucket, release.prefix, { waiting: reason })
   const version = release.version ?? '-'
   deps.telemetry.log('info', `release waits: ${reason}`, { stage: 'release', model: release.model, version })
@@ -256,16 +174,16 @@ const settleMarker = async (
   release: Release,
   members: MemberRow[],
   marked: Marked,
-  before?: string,
+  look: Look,
 ): Promise<boolean> => {
-  const judgement = await judge(deps, rule, release, members, marked).catch(whenUnreadable)
+  const judgement = await judge(deps, rule, release, members, marked, look.touchedAt).catch(whenUnreadable)
   if (judgement.kind === 'digest') for (const candidate of judgement.candidates) await requestDigest(deps, candidate)
-  const reason = judgement.kind === 'members' ? unready(judgement.members) : judgement.reason
-  if (judgement.kind !== 'members' || reason !== undefined) {
-    await wait(deps, release, marked.member, reason ?? 'not complete', before)
+  const open = judgement.kind === 'members' ? unready(judgement.members) : judgement
+  if (judgement.kind !== 'members' || open) {
+    if (open) await wait(deps, release, marked.member, open, look)
     return false
   }
-  const publishedAt = Math.max(marked.member.lastModified, ...judgement.members.map(({ lastModified }) => lastModified))
+  const publishedAt = newestOf([marked.member, ...judgement.members])
   await sealRelease(deps, release, {
     members: judgement.members,
     completeness: marked.kind,
@@ -285,16 +203,16 @@ const infer = async (
   release: Release,
   members: MemberRow[],
   quietMs: number,
-  before?: string,
+  look: Look,
 ): Promise<boolean> => {
   const candidates = await candidatesOf(deps, release, members)
   // What the source lists counts too: the event of a newer object may be late or lost.
-  const newest = Math.max(...candidates.filter(({ deleted }) => !deleted).map(({ lastModified }) => lastModified))
+  const newest = newestOf(candidates.filter(({ deleted }) => !deleted))
   if (deps.clock.now() < newest + quietMs) return false
   const judgement = membersAt(candidates, newest + 1000)
-  const reason = judgement.kind === 'members' ? unready(judgement.members) : judgement.reason
-  if (judgement.kind !== 'members' || reason !== undefined) {
-    await wait(deps, release, null, reason ?? 'not complete', before)
+  const open = judgement.kind === 'members' ? unready(judgement.members) : judgement
+  if (judgement.kind !== 'members' || open) {
+    if (open) await wait(deps, release, null, open, look)
     return false
   }
   await sealRelease(deps, release, {
@@ -329,21 +247,28 @@ export const evaluateRelease = async (
   const members = await deps.releases.members(bucket, key.prefix)
   const done = new Set(row?.done)
   const markers = markersOf(members, rule.release.marker)
+  const look: Look = { before: row?.waiting, isSweep: options.sweep === true, touchedAt: row?.touchedAt ?? 0 }
   let open = members.some(({ state }) => state === 'copying') ? 1 : 0
   for (const marked of markers) {
     if (done.has(marked.member.traceId)) continue
     if (isEnded(marked.member))
-      await wait(deps, release, marked.member, `marker ${marked.member.key} was ${marked.member.state}`, row?.waiting)
-    else if (!isSealed(marked.member) || !(await settleMarker(deps, rule, release, members, marked, row?.waiting)))
+      await wait(
+        deps,
+        release,
+        marked.member,
+        { reason: `marker ${marked.member.key} was ${marked.member.state}` },
+        look,
+      )
+    else if (!isSealed(marked.member) || !(await settleMarker(deps, rule, release, members, marked, look)))
       open += 1
   }
   if (!options.sweep || !row) return
   if (markers.length === 0 && members.length > 0) {
-    const newest = Math.max(...members.map(({ lastModified }) => lastModified))
+    const newest = newestOf(members)
     const quietMs = rule.release.quietMinutes * 60_000
     if (
       !done.has(`inferred-${newest}`) &&
-      (deps.clock.now() < row.touchedAt + quietMs || !(await infer(deps, release, members, quietMs, row.waiting)))
+      (deps.clock.now() < row.touchedAt + quietMs || !(await infer(deps, release, members, quietMs, look)))
     )
       open += 1
   }

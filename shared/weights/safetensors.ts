@@ -6,6 +6,8 @@ export type SafetensorsHeader = { ok: true; dataStart: number; tensors: Tensor[]
 export const headerBytesMax = 32 * 2 ** 20
 
 const lengthBytes = 8
+/** NumPy and PyTorch stop at 64. */
+const dimensionsMax = 64
 const bitsOf: ReadonlyMap<string, number> = new Map([
   ...['F4'].map((dtype) => [dtype, 4] as const),
   ...['F6_E2M3', 'F6_E3M2'].map((dtype) => [dtype, 6] as const),
@@ -105,6 +107,8 @@ const readTensor = (name: string, value: unknown, dataStart: number, dataBytes: 
   if (!isRecord(value)) return bad('is not an object')
   const { dtype, shape, data_offsets: offsets } = value
   if (typeof dtype !== 'string' || dtype === '') return bad('dtype is not a name')
+  // A part of the tensor index must stay of a size that its readers accept.
+  if (Array.isArray(shape) && shape.length > dimensionsMax) return bad(`shape has more than ${dimensionsMax} dimensions`)
   if (!Array.isArray(shape) || !shape.every(isCount)) return bad('shape is not a list of whole numbers from 0')
   if (!Array.isArray(offsets) || offsets.length !== 2) return bad('data_offsets is not a pair')
   const [begin, end]: unknown[] = offsets

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { CorruptError, FormatVersionError } from '../errors.ts'
 import type { BlobStat, BlobStore, Clock, Random, Telemetry } from '../ports.ts'
 import { decodeBodyHeader } from './body.ts'
+import { discard } from './buffers.ts'
 import { crc32c, decodeBody, encodeBody, sha256Hex } from './codec.ts'
 import type { ChunkIndex } from './ledger.ts'
 import type { ChunkRef } from './manifest.ts'
@@ -28,7 +29,10 @@ const refOf = (id: string, length: number, codec: string, stat: BlobStat, canoni
 
 /** Decodes a body that is about to leave and compares it with what it stands for: memory flips and encoder bugs stay here. */
 const readBack = async (id: string, body: Uint8Array, plainBytes: number): Promise<void> => {
-  const found = sha256Hex(await decodeBody(body, { plainBytesMax: plainBytes }))
+  const plain = await decodeBody(body, { plainBytesMax: plainBytes })
+  const found = sha256Hex(plain)
+  // Raw bytes are a view of the body.
+  if (plain.buffer !== body.buffer) discard(plain)
   if (found !== id)
     throw new CorruptError(
       `the encoder's output for sha256:${id} decodes to sha256:${found}: not sent; the machine's memory is suspect`,
@@ -39,10 +43,10 @@ const readBack = async (id: string, body: Uint8Array, plainBytes: number): Promi
 const inspect = async (
   deps: StoreDeps,
   stat: BlobStat,
-  mine: { id: string; codec: string; body: Uint8Array; plainBytes: number },
+  mine: Encoded,
 ): Promise<{ codec: string } | { wrong: string }> => {
   // An equal CRC can be forged, an equal MD5 of bytes that we choose cannot.
-  if (stat.size === mine.body.length && stat.crc32c === crc32c(mine.body) && stat.md5 === md5(mine.body))
+  if (stat.size === mine.body.length && stat.crc32c === mine.crc32c && stat.md5 === md5(mine.body))
     return { codec: mine.codec }
   try {
     const body = await deps.store.read(stat.name, { generation: stat.generation, bytesMax: mine.plainBytes + 4096 })
@@ -55,21 +59,32 @@ const inspect = async (
   }
 }
 
-const storeBody = async (
-  deps: StoreDeps,
-  id: string,
-  plain: Uint8Array,
-  nameOf: (nonce?: string) => string,
-  metadata: Record<string, string>,
-): Promise<Stored> => {
+/** A body that was read back and may leave. `plainBytes` is the chunk's length. */
+export type Encoded = { id: string; plainBytes: number; codec: 'raw' | 'zstd'; body: Uint8Array; crc32c: number }
+
+/** Encodes a chunk or part and proves that it decodes to what it was. Throws CorruptError where it does not. */
+export const encodeChecked = async (plain: Uint8Array, id: string): Promise<Encoded> => {
   const { codec, body } = await encodeBody(plain)
   await readBack(id, body, plain.length)
-  const options = { crc32c: crc32c(body), metadata: { codec, ...metadata } }
+  return { id, plainBytes: plain.length, codec, body, crc32c: crc32c(body) }
+}
+
+/** The name in the replica, or with a nonce the one beside it. */
+type NameOf = (nonce?: string) => string
+
+const sendBody = async (
+  deps: StoreDeps,
+  mine: Encoded,
+  nameOf: NameOf,
+  metadata: Record<string, string>,
+): Promise<Stored> => {
+  const { id, plainBytes, codec, body } = mine
+  const options = { crc32c: mine.crc32c, metadata: { codec, ...metadata } }
   const canonical = nameOf()
   const created = await deps.store.create(canonical, body, options)
   if (created)
     return {
-      ref: refOf(id, plain.length, codec, created, canonical),
+      ref: refOf(id, plainBytes, codec, created, canonical),
       bytesSent: body.length,
       reused: false,
       indexed: false,
@@ -77,10 +92,10 @@ const storeBody = async (
 
   const existing = await deps.store.stat(canonical)
   if (existing) {
-    const verdict = await inspect(deps, existing, { id, codec, body, plainBytes: plain.length })
+    const verdict = await inspect(deps, existing, mine)
     if ('codec' in verdict)
       return {
-        ref: refOf(id, plain.length, verdict.codec, existing, canonical),
+        ref: refOf(id, plainBytes, verdict.codec, existing, canonical),
         bytesSent: body.length,
         reused: true,
         indexed: false,
@@ -97,7 +112,7 @@ const storeBody = async (
   const second = await deps.store.create(alternate, body, options)
   if (!second) throw new CorruptError(`a name chosen at random exists: ${alternate}`)
   return {
-    ref: refOf(id, plain.length, codec, second, canonical),
+    ref: refOf(id, plainBytes, codec, second, canonical),
     bytesSent: body.length * 2,
     reused: false,
     indexed: false,
@@ -105,30 +120,39 @@ const storeBody = async (
 }
 
 /**
- * Makes sure that the replica has a chunk and says under which name, generation and checksum. Nothing is encoded or sent
- * when the index has it on record as verified; whatever else is found under the name is compared before it is believed.
+ * Sends an encoded chunk and says under which name, generation and checksum the replica has it; what is found under the
+ * name is compared before it is believed. Takes the body over: it is empty afterwards.
  */
+export const sendChunk = async (deps: StoreDeps, encoded: Encoded): Promise<Stored> => {
+  const { id, body } = encoded
+  try {
+    return await sendBody(deps, encoded, (nonce) => (nonce ? alternateChunkName(id, nonce) : chunkName(id)), {})
+  } finally {
+    discard(body)
+  }
+}
+
+/** The chunk as the index has it on record: nothing needs to be encoded or sent. */
+export const lookUpChunk = async (chunks: ChunkIndex, id: string): Promise<Stored | undefined> => {
+  const ref = await chunks.lookup(id)
+  return ref && { ref, bytesSent: 0, reused: true, indexed: true }
+}
+
+/** Makes sure that the replica has a chunk. Nothing is encoded or sent when the index has it on record as verified. */
 export const storeChunk = async (
   deps: StoreDeps & { chunks: ChunkIndex },
   plain: Uint8Array,
   plainId = sha256Hex(plain),
   believeIndex = true,
-): Promise<Stored> => {
-  const known = believeIndex ? await deps.chunks.lookup(plainId) : undefined
-  if (known) return { ref: known, bytesSent: 0, reused: true, indexed: true }
-  return storeBody(
-    deps,
-    plainId,
-    plain,
-    (nonce) => (nonce ? alternateChunkName(plainId, nonce) : chunkName(plainId)),
-    {},
-  )
-}
+): Promise<Stored> =>
+  (believeIndex ? await lookUpChunk(deps.chunks, plainId) : undefined) ??
+  sendChunk(deps, await encodeChecked(plain, plainId))
 
 /** Stores a list as a content-addressed part. `hint` goes into the object's metadata, for people and for the collector. */
 export const storePart = async (deps: StoreDeps, plain: Uint8Array, hint: Record<string, string>): Promise<Stored> => {
   const id = sha256Hex(plain)
-  return storeBody(deps, id, plain, (nonce) => (nonce ? `${partName(id)}~${nonce}` : partName(id)), hint)
+  const encoded = await encodeChecked(plain, id)
+  return sendBody(deps, encoded, (nonce) => (nonce ? `${partName(id)}~${nonce}` : partName(id)), hint)
 }
 
 export const idHex = (id: string): string => id.slice('sha256:'.length)

@@ -231,6 +231,15 @@ describe('the embedded SQS', () => {
     expect([message?.Body, receiveCount(message)]).toEqual(['for the living', '1'])
   })
 
+  it('takes every character that SQS takes and refuses the others', async () => {
+    const url = await sqs.create()
+    const taken = 'tab\t, line\n, \u{1f6a3} and \u{10ffff}'
+    await sqs.send(url, taken)
+    expect(bodies(await sqs.receive(url))).toEqual([taken])
+    for (const refused of ['\u0001', '\ufffe'])
+      await expect(sqs.send(url, refused)).rejects.toThrow('Invalid characters found')
+  })
+
   it('fails, and loses a reply, when told to', async () => {
     const url = await sqs.create()
     const faults = [

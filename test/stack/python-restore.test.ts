@@ -1,4 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process'
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -268,6 +271,37 @@ describe.skipIf(!hasTools)('docs/restore.py on what the pipeline just wrote', ()
       })
       expect(lost).toMatchObject({ code: 4, stderr: expect.stringContaining('no bucket') })
     })
+  })
+
+  test('reads again where a body was cut on its way', async () => {
+    let cuts = 0
+    const proxy = createServer((request, response) => {
+      const forward = async (): Promise<void> => {
+        const answer = await fetch(gcs.server().url + String(request.url), {
+          headers: { authorization: request.headers.authorization ?? '' },
+        })
+        const body = Buffer.from(await answer.arrayBuffer())
+        response.writeHead(answer.status, { 'content-length': body.length })
+        const isCut = request.url?.includes('chunks%2F') && body.length > 1000 && cuts < 2
+        if (!isCut) return void response.end(body)
+        cuts += 1
+        response.write(body.subarray(0, 100), () => response.destroy())
+      }
+      forward().catch(() => response.destroy())
+    }).listen(0, '127.0.0.1')
+    await once(proxy, 'listening')
+    const endpoint = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+    try {
+      await inFolders(async (_replica, to) => {
+        const args = ['--bucket', `${bucket}/${prefix}`, '--endpoint', endpoint, '--token', 'lifeboat-restorer']
+        expect(await runPage([...args, 'org', to])).toMatchObject({ code: 0, stderr: '' })
+        expect(await digestsIn(to)).toEqual(digests)
+        expect(cuts).toBe(2)
+      })
+    } finally {
+      proxy.closeAllConnections()
+      proxy.close()
+    }
   })
 
   test('leaves nothing where a chunk is missing', async () => {

@@ -100,6 +100,8 @@ export type World = {
     /** A record of the stream that fails does not come again: the sweep finds what it announced. */
     losesTriggers?: boolean
   }) => Promise<unknown[]>
+  /** Takes a message or trigger at random and answers the call that handles it; undefined when there is none. */
+  take: (pick: () => number) => (() => Promise<void>) | undefined
   sweep: () => ReturnType<typeof sweep>
   manifests: () => Promise<ObjectManifest[]>
   releases: () => Promise<ReleaseManifest[]>
@@ -139,17 +141,20 @@ export const eventOf = (object: SourceObject): string =>
     },
   })
 
-const configOf = (options: WorldOptions): Config =>
-  parseConfig(
-    JSON.stringify({
-      formatVersion: 1,
-      source: { account, region: 'eu-west-1' },
-      replica: { project: 'replica-project', bucket: 'replica' },
-      buckets: [{ name: bucketName, ...(options.release ? { release: options.release } : {}) }],
-      retention: { days: options.retentionDays ?? 30 },
-    }),
-    { stage: 'test', file: 'lifeboat.yml' },
-  )
+const configs = new Map<string, Config>()
+
+const configOf = (options: WorldOptions): Config => {
+  const text = JSON.stringify({
+    formatVersion: 1,
+    source: { account, region: 'eu-west-1' },
+    replica: { project: 'replica-project', bucket: 'replica' },
+    buckets: [{ name: bucketName, ...(options.release ? { release: options.release } : {}) }],
+    retention: { days: options.retentionDays ?? 30 },
+  })
+  const config = configs.get(text) ?? parseConfig(text, { stage: 'test', file: 'lifeboat.yml' })
+  configs.set(text, config)
+  return config
+}
 
 const readers = (store: MemoryBlobStore) => {
   const all = async <T>(prefix: string, read: (name: string, body: Uint8Array) => T): Promise<T[]> => {
@@ -225,6 +230,20 @@ export const createWorld = (options: WorldOptions = {}): World => {
     { from: workQueue.messages, handle: async (message: string) => work(deps, message, deadline) },
     { from: ready, handle: async (order: string) => onReady(deps, order, deadline) },
   ]
+  const take: World['take'] = (pick) => {
+    const busy = handlers(ample).filter(({ from }) => from.length > 0)
+    const chosen = busy[Math.floor(pick() * busy.length)]
+    if (!chosen) return undefined
+    const [message = ''] = chosen.from.splice(Math.floor(pick() * chosen.from.length), 1)
+    return async () => {
+      try {
+        await chosen.handle(message)
+      } catch (error) {
+        chosen.from.push(message)
+        throw error
+      }
+    }
+  }
   const run: World['run'] = async ({ triesMax = 1, pick = () => 0, deadline = ample, losesTriggers = false } = {}) => {
     const failed: unknown[] = []
     const tries = new Map<string, number>()
@@ -257,7 +276,7 @@ export const createWorld = (options: WorldOptions = {}): World => {
     objectsQueue,
     workQueue,
     ready,
-    rows: ledger.rows,
+    rows: () => ledger.rows(),
     now: clock.now,
     tick: (ms) => {
       at += ms
@@ -269,6 +288,7 @@ export const createWorld = (options: WorldOptions = {}): World => {
     },
     announce,
     run,
+    take,
     sweep: async () => sweep(deps, ample),
     ...readers(store),
     names: (folder) => store.names().filter((name) => name.startsWith(folder)),

@@ -57,10 +57,10 @@ describe('commitObject', () => {
       const random = seeded(seed)
       const objects = [world.publish(key, noise(100)), world.publish('llama/v1/other.bin', noise(130))]
       for (const object of objects) world.announce(object, 9)
-      const real = { ...world.workQueue }
+      const queue = { ...world.workQueue }
       world.deps.workQueue.send = async (messages) => {
         const all = [...(messages as Iterable<never>)]
-        for (let copy = 0; copy < 3; copy += 1) await real.send(all)
+        for (let copy = 0; copy < 3; copy += 1) await queue.send(all)
         return all.length
       }
       expect(await world.run({ pick: random })).toEqual([])

@@ -106,7 +106,12 @@ describe('copySegment', () => {
     const [manifest, ...others] = await world.manifests()
     expect(others).toEqual([])
     expect(Buffer.compare(await world.restore(manifest!), noise(100, 2))).toBe(0)
-    expect([...world.rows().map(({ state }) => state)].sort()).toEqual(['protected', 'superseded'])
+    expect(
+      world
+        .rows()
+        .map(({ state }) => state)
+        .toSorted(),
+    ).toEqual(['protected', 'superseded'])
   })
 
   it('plans the current object at once where it was replaced while it was planned', async () => {

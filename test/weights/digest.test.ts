@@ -59,12 +59,12 @@ describe.each(kinds)('%s', (_title, put, verified, secondRead) => {
     world.publish(key, body, put)
     expect(await world.run()).toEqual([])
     const [manifest] = await world.manifests()
-    expect(manifest!.checksums.verified).toEqual(verified ? expect.objectContaining(verified) : null)
+    const { algorithm, type } = manifest!.checksums.verified ?? {}
+    expect({ algorithm, type }).toEqual(verified ?? {})
     expect(manifest!.state).toBe(verified ? 'protected' : 'sealed')
-    if (!verified) expect(manifest!.checksums.unverifiedReason).toContain('no checksum')
+    expect(manifest!.checksums.unverifiedReason ?? '').toContain(verified ? '' : 'no checksum')
     expect(Buffer.compare(await world.restore(manifest!), body)).toBe(0)
-    if (segmentBytesMax === 10 * KIB) expect(world.telemetry.total('BytesReadAgain') > 0).toBe(secondRead)
-    else expect(world.telemetry.total('BytesReadAgain')).toBe(0)
+    expect(world.telemetry.total('BytesReadAgain') > 0).toBe(secondRead && segmentBytesMax === 10 * KIB)
   })
 
   it('is compared for an object of no bytes', async () => {
@@ -185,7 +185,7 @@ describe('digestRange', () => {
   it('says that the chunks of a plan are not on record', async () => {
     const world = createWorld({ segmentBytesMax: 10 * KIB })
     const { message } = await digesting(world)
-    world.deps.segments.list = async function* none() {}
+    world.deps.segments.list = () => world.deps.digests.list('none', 'none') as never
     await expect(digestRange(world.deps, message, ample)).rejects.toThrow(NotFoundError)
   })
 

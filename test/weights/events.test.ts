@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { assert, property, string } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { InvalidInputError } from '../../shared/errors.ts'
 import { parseObjectEvents } from '../../shared/weights/events.ts'
@@ -91,8 +91,8 @@ describe('parseObjectEvents', () => {
   })
 
   it('decodes every key that S3 takes', () => {
-    fc.assert(
-      fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 60 }), (key) => {
+    assert(
+      property(string({ unit: 'grapheme', minLength: 1, maxLength: 60 }), (key) => {
         const [event] = parseObjectEvents(notification(record({}, { key: formEncode(key) })))
         expect(event).toMatchObject({ kind: 'created', key })
       }),

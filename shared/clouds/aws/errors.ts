@@ -27,6 +27,7 @@ const throttleNames = new Set([
   'RequestLimitExceeded',
   'TooManyRequestsException',
   'TransactionInProgressException',
+  'TransactionConflictException',
   'RequestTimeout',
   'TimeoutError',
   'KmsThrottled',

@@ -46,9 +46,11 @@ export async function* queryItems(client: DynamoDBClient, input: QueryCommandInp
   }
 }
 
+const passingCodes = new Set(['TransactionConflict', 'ThrottlingError', 'ProvisionedThroughputExceeded'])
+
 const isConflict = (error: unknown): error is TransactionCanceledException =>
   error instanceof TransactionCanceledException &&
-  (error.CancellationReasons ?? []).some(({ Code }) => Code === 'TransactionConflict' || Code === 'ThrottlingError')
+  (error.CancellationReasons ?? []).some(({ Code }) => passingCodes.has(Code ?? ''))
 
 /**
  * One transaction. Resolves undefined when it was done, or the index of the first item whose condition failed. Conflicts

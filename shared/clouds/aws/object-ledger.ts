@@ -11,7 +11,7 @@ import { getItem, type Item, keyOf, N, numberOf, queryItems, rowOf, S, stringOf 
 /** Objects in flight. Keys: `o#<trace>` object | left#<plan>#<shard>. */
 
 /** One counter takes about 500 transactions a second; above this many segments it is split. */
-const segmentsPerCounter = 1000
+export const segmentsPerCounterDefault = 1000
 const countersMax = 50
 
 export const objectKey = (traceId: string) => ({ pk: `o#${traceId}`, sk: 'object' })
@@ -20,7 +20,7 @@ export const shardKey = (traceId: string, planId: string, shard: number) => ({
   sk: `left#${planId}#${shard}`,
 })
 
-export const shardsOf = (segments: number): number =>
+export const shardsOf = (segments: number, segmentsPerCounter: number): number =>
   segments <= segmentsPerCounter ? 0 : Math.min(countersMax, Math.ceil(segments / segmentsPerCounter))
 
 /** Fields that conditions and filters look at; everything else is in `row`. */
@@ -93,14 +93,18 @@ const guardOf = (state: ObjectRow['state']): { condition: string; values: Item }
   return { condition: ' AND #state = :copying', values: { ':copying': S('copying') } }
 }
 
-export const createObjectLedger = (client: DynamoDBClient, table: string): ObjectLedger => ({
+export const createObjectLedger = (
+  client: DynamoDBClient,
+  table: string,
+  segmentsPerCounter = segmentsPerCounterDefault,
+): ObjectLedger => ({
   get: async (traceId) => {
     const item = await getItem(client, table, objectKey(traceId))
     return item && objectOf(item)
   },
   begin: async (row) =>
     translated('ledger begin', async () => {
-      const shards = shardsOf(row.segments)
+      const shards = shardsOf(row.segments, segmentsPerCounter)
       await putShards(client, table, row, shards)
       const left = shards > 0 ? shards : row.left
       const Item = {

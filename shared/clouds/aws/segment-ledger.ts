@@ -1,8 +1,9 @@
 import { type DynamoDBClient, type TransactWriteItem, UpdateItemCommand } from '@aws-sdk/client-dynamodb'
 import type { DigestLedger, ObjectRow, Piece, SegmentLedger, SegmentRow } from '../../weights/ledger.ts'
+import { UnavailableError } from '../../errors.ts'
 import { translated } from './errors.ts'
-import { getItem, keyOf, N, numberOf, queryItems, rowOf, S, transact } from './ledger-table.ts'
-import { ifDone, objectKey, shardKey, shardsOf } from './object-ledger.ts'
+import { getItem, keyOf, N, numberOf, queryItems, rowOf, S, stringOf, transact } from './ledger-table.ts'
+import { ifDone, objectKey, segmentsPerCounterDefault, shardKey, shardsOf } from './object-ledger.ts'
 
 /** The units of an object's plan: `s#<trace>#<plan>` <offset> | digest#<offset>, each counted in one transaction. */
 
@@ -39,13 +40,16 @@ const putUnit = (table: string, key: { pk: string; sk: string }, row: unknown): 
 const outcome = (failed: number | undefined): 'counted' | 'already' | 'stale' =>
   failed === undefined ? 'counted' : failed === 0 ? 'already' : 'stale'
 
+/** Undefined for a small plan, and for one that no longer counts: the object's own condition then says so. */
 const shardOf = async (
   client: DynamoDBClient,
   table: string,
   row: { traceId: string; planId: string; index: number },
+  segmentsPerCounter: number,
 ): Promise<number | undefined> => {
   const item = await getItem(client, table, objectKey(row.traceId))
-  const shards = item ? shardsOf(rowOf<ObjectRow>(item).segments) : 0
+  if (!item || stringOf(item, 'planId') !== row.planId || stringOf(item, 'state') !== 'copying') return undefined
+  const shards = shardsOf(rowOf<ObjectRow>(item).segments, segmentsPerCounter)
   return shards > 0 ? row.index % shards : undefined
 }
 
@@ -75,21 +79,49 @@ export const collapseCounter = async (
   ])
 }
 
-const countShard = (
+const updateShard = (
   table: string,
   row: { traceId: string; planId: string },
   shard: number,
-  by: 1 | -1,
+  change: { update: string; condition: string; by: 1 | -1 },
 ): TransactWriteItem => ({
   Update: {
     TableName: table,
     Key: keyOf(shardKey(row.traceId, row.planId, shard)),
-    UpdateExpression: by > 0 ? 'SET #state = :copying ADD #left :by REMOVE counted' : 'ADD #left :by',
-    ...(by > 0 ? {} : { ConditionExpression: '#state = :copying' }),
+    UpdateExpression: change.update,
+    ConditionExpression: change.condition,
     ExpressionAttributeNames: { '#left': 'left', '#state': 'state' },
-    ExpressionAttributeValues: { ':by': N(by), ':copying': S('copying') },
+    ExpressionAttributeValues: { ':by': N(change.by), ':copying': S('copying') },
   },
 })
+
+const reopenTriesMax = 5
+
+/**
+ * Whether the counter is off the object's own count already decides what one unit more means, so the transaction stands
+ * on it: another one that reopens or finishes may be faster.
+ */
+const reopenSharded = async (
+  client: DynamoDBClient,
+  table: string,
+  row: { traceId: string; planId: string },
+  shard: number,
+  gone: TransactWriteItem,
+): Promise<void> => {
+  for (let tries = 0; tries < reopenTriesMax; tries += 1) {
+    const item = await getItem(client, table, shardKey(row.traceId, row.planId, shard))
+    const isCounted = item?.['counted'] !== undefined
+    const condition = isCounted ? 'attribute_exists(counted)' : 'attribute_not_exists(counted)'
+    const update = 'SET #state = :copying ADD #left :by REMOVE counted'
+    const failed = await transact(client, [
+      gone,
+      updateShard(table, row, shard, { update, condition, by: 1 }),
+      ...(isCounted ? [countObject(table, row.traceId, row.planId, 1)] : []),
+    ])
+    if (failed !== 1) return
+  }
+  throw new UnavailableError(`ledger reopen ${row.traceId}: counter ${shard} kept changing`)
+}
 
 const finishSharded = async (
   client: DynamoDBClient,
@@ -98,7 +130,8 @@ const finishSharded = async (
   shard: number,
   put: TransactWriteItem,
 ): Promise<'counted' | 'already' | 'stale'> => {
-  const result = outcome(await transact(client, [put, countShard(table, row, shard, -1)]))
+  const finished = updateShard(table, row, shard, { update: 'ADD #left :by', condition: '#state = :copying', by: -1 })
+  const result = outcome(await transact(client, [put, finished]))
   const item = await getItem(client, table, shardKey(row.traceId, row.planId, shard))
   if (item && numberOf(item, 'left') === 0) await collapseCounter(client, table, row.traceId, row.planId, shard)
   return result
@@ -108,27 +141,26 @@ const deleteUnit = (table: string, key: { pk: string; sk: string }): TransactWri
   Delete: { TableName: table, Key: keyOf(key), ConditionExpression: 'attribute_exists(pk)' },
 })
 
-export const createSegmentLedger = (client: DynamoDBClient, table: string): SegmentLedger => ({
+export const createSegmentLedger = (
+  client: DynamoDBClient,
+  table: string,
+  segmentsPerCounter = segmentsPerCounterDefault,
+): SegmentLedger => ({
   get: async (traceId, planId, offset) => {
     const item = await getItem(client, table, { pk: unitsKey(traceId, planId), sk: offsetKey(offset) })
     return item && rowOf<SegmentRow>(item)
   },
   finish: async (row) => {
     const put = putUnit(table, { pk: unitsKey(row.traceId, row.planId), sk: offsetKey(row.offset) }, row)
-    const shard = await shardOf(client, table, row)
+    const shard = await shardOf(client, table, row, segmentsPerCounter)
     if (shard !== undefined) return finishSharded(client, table, row, shard, put)
     return outcome(await transact(client, [put, countObject(table, row.traceId, row.planId, -1)]))
   },
   reopen: async ({ traceId, planId, offset, index }) => {
     const gone = deleteUnit(table, { pk: unitsKey(traceId, planId), sk: offsetKey(offset) })
-    const shard = await shardOf(client, table, { traceId, planId, index })
-    if (shard === undefined) {
-      await transact(client, [gone, countObject(table, traceId, planId, 1)])
-      return
-    }
-    const item = await getItem(client, table, shardKey(traceId, planId, shard))
-    const counted = item?.['counted'] === undefined ? [] : [countObject(table, traceId, planId, 1)]
-    await transact(client, [gone, countShard(table, { traceId, planId }, shard, 1), ...counted])
+    const shard = await shardOf(client, table, { traceId, planId, index }, segmentsPerCounter)
+    if (shard === undefined) await transact(client, [gone, countObject(table, traceId, planId, 1)])
+    else await reopenSharded(client, table, { traceId, planId }, shard, gone)
   },
   list: async function* list(traceId, planId, from = 0, to = Number.MAX_SAFE_INTEGER) {
     const items = queryItems(client, {

@@ -14,7 +14,7 @@ export const backoffSeconds = (receiveCount: number, random: Random): number =>
 
 /**
  * Handles every record of a batch on its own and answers which failed. A failure that a retry may cure is made visible
- * again soon; any other waits out the queue's timeout and ends in the dead-letter queue, where the alarm sees it.
+ * again soon; any other waits out its lease and ends in the dead-letter queue, where the alarm sees it.
  */
 export const handleSqsBatch = async (
   event: SQSEvent,
@@ -31,7 +31,6 @@ export const handleSqsBatch = async (
   const handleOne = async (record: SQSRecord): Promise<string | undefined> => {
     try {
       await options.handle(record)
-      leases.release(record)
       return undefined
     } catch (error) {
       leases.release(record)
@@ -45,17 +44,20 @@ export const handleSqsBatch = async (
       })
       if (isRetryable(error)) {
         const seconds = backoffSeconds(receiveCount, options.random)
+        await leases.settled()
         await retryIn(options.sqs, options.queueUrl, record.receiptHandle, seconds).catch((cause: unknown) =>
           options.telemetry.log('warn', 'the message keeps its whole visibility timeout', { error: cause }),
         )
       }
       return record.messageId
+    } finally {
+      leases.release(record)
     }
   }
   try {
     const failed = await Promise.all(event.Records.map(handleOne))
     return { batchItemFailures: failed.flatMap((id) => (id === undefined ? [] : [{ itemIdentifier: id }])) }
   } finally {
-    leases.stop()
+    await leases.stop()
   }
 }

@@ -10,7 +10,13 @@ import { translated } from './errors.ts'
  */
 export const leaseSecondsDefault = 60
 
-export type Leases = { release(record: SQSRecord): void; stop(): void }
+export type Leases = {
+  release(record: SQSRecord): void
+  /** Resolves when no renewal is under way that could still change how soon a released message comes again. */
+  settled(): Promise<void>
+  /** Resolves when nothing runs on. */
+  stop(): Promise<void>
+}
 
 /** Leases every message of a batch, now and every third of the lease until it is released. A renewal that fails is only logged. */
 export const holdMessages = (
@@ -21,6 +27,7 @@ export const holdMessages = (
   leaseSeconds = leaseSecondsDefault,
 ): Leases => {
   const held = new Map(records.map((record) => [record.messageId, record.receiptHandle]))
+  const ended = new AbortController()
   const renew = async (): Promise<void> => {
     const Entries = [...held.values()].map((ReceiptHandle, index) => ({
       Id: String(index),
@@ -29,17 +36,28 @@ export const holdMessages = (
     }))
     if (Entries.length === 0) return
     try {
-      await translated(`lease in ${queueUrl}`, () =>
-        sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: queueUrl, Entries })),
+      const { Failed = [] } = await translated(`lease in ${queueUrl}`, () =>
+        sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: queueUrl, Entries }), {
+          abortSignal: ended.signal,
+        }),
       )
+      for (const { Code, Message } of Failed)
+        telemetry.log('warn', 'the lease of a message was not renewed', { error: `${Code}: ${Message ?? ''}` })
     } catch (error) {
-      telemetry.log('warn', 'the lease of a message was not renewed', { error })
+      if (!ended.signal.aborted) telemetry.log('warn', 'the lease of a message was not renewed', { error })
     }
   }
-  void renew()
-  const timer = setInterval(() => void renew(), (leaseSeconds * 1000) / 3)
+  let renewing = renew()
+  const timer = setInterval(() => {
+    renewing = renewing.then(renew)
+  }, (leaseSeconds * 1000) / 3)
   return {
     release: (record) => void held.delete(record.messageId),
-    stop: () => clearInterval(timer),
+    settled: () => renewing,
+    stop: async () => {
+      clearInterval(timer)
+      ended.abort()
+      await renewing
+    },
   }
 }

@@ -1,9 +1,11 @@
 import type { Bucket, FileMetadata, Storage } from '@google-cloud/storage'
+import { randomBytes } from 'node:crypto'
 import pRetry from 'p-retry'
 import { CorruptError } from '../../errors.ts'
 import type { BlobStat, BlobStore } from '../../ports.ts'
 import { crcNumber } from '../../weights/checksums.ts'
 import { isObjectMissing, isPassing, messageOf, statusOf, translateError } from './errors.ts'
+import { errorText, send } from './request.ts'
 import { REQUEST_TIMEOUT_MS } from './storage-client.ts'
 
 /** `retentionMode` Locked can never be shortened by anyone; what an object has once must stay the store's mode. */
@@ -17,8 +19,9 @@ export type GcsBlobStoreOptions = {
 const FIELDS = 'name,size,crc32c,md5Hash,generation,metageneration,metadata,retention,timeCreated'
 const LIST_FIELDS = `items(${FIELDS}),nextPageToken`
 const PAGE_NAMES = 1000
-const READ_RETRIES = 5
-const READ_RETRY_DELAY_MS = 500
+const ANSWER_BYTES_MAX = 2 ** 20
+const RETRIES = 5
+const RETRY_DELAY_MS = 500
 
 const toBase64 = (crc32c: number): string => {
   const bytes = Buffer.alloc(4)
@@ -60,25 +63,55 @@ const statBlob = async ({ bucket, prefix, at }: Place, name: string): Promise<Bl
   }
 }
 
-const createBlob: (place: Place, ...args: Parameters<BlobStore['create']>) => ReturnType<BlobStore['create']> = async (
-  { bucket, prefix, at },
-  name,
-  body,
-  options = {},
-) => {
-  const file = bucket.file(prefix + name)
+/** Tries again what passes, as often and with the waits that the client was given. */
+const retried = <T>(storage: Storage, attempt: () => Promise<T>): Promise<T> =>
+  pRetry(attempt, {
+    retries: storage.retryOptions.maxRetries ?? RETRIES,
+    minTimeout: RETRY_DELAY_MS,
+    randomize: true,
+    shouldRetry: ({ error }) => isPassing(error),
+  })
+
+/** A request with the client's authentication; throws an error with `code` for any other answer than 2xx. */
+const call = async (
+  { storage }: Place,
+  options: Omit<Parameters<typeof send>[0], 'headers' | 'timeoutMs'> & { contentType?: string },
+): Promise<Uint8Array> => {
+  const { contentType, ...request } = options
+  const authorization = Object.fromEntries(await storage.authClient.getRequestHeaders(request.url))
+  const headers = { ...authorization, ...(contentType === undefined ? {} : { 'content-type': contentType }) }
+  const { status, body } = await send({ ...request, headers, timeoutMs: REQUEST_TIMEOUT_MS })
+  if (status >= 200 && status < 300) return body
+  throw Object.assign(new Error(errorText(body)), { code: status })
+}
+
+const createBlob = async (
+  place: Place,
+  name: string,
+  body: Uint8Array,
+  options: Parameters<BlobStore['create']>[2] = {},
+): Promise<BlobStat | undefined> => {
+  const { storage, bucket, prefix, at } = place
   const { metadata, contentType = 'application/octet-stream' } = options
   const crc32c = toBase64(options.crc32c ?? crcNumber('CRC32C', body))
-  try {
-    await file.save(Buffer.from(body.buffer, body.byteOffset, body.byteLength), {
-      resumable: false,
-      validation: false,
-      timeout: REQUEST_TIMEOUT_MS,
-      contentType,
-      metadata: { contentType, crc32c, ...(metadata ? { metadata } : {}) },
-      preconditionOpts: { ifGenerationMatch: 0 },
+  const resource = { name: prefix + name, contentType, crc32c, ...(metadata ? { metadata } : {}) }
+  const boundary = randomBytes(16).toString('hex')
+  const opening = `--${boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n${JSON.stringify(resource)}\r\n`
+  const parts = [Buffer.from(`${opening}--${boundary}\r\ncontent-type: ${contentType}\r\n\r\n`), body]
+  const query = new URLSearchParams({ uploadType: 'multipart', name: resource.name, ifGenerationMatch: '0' }).toString()
+  const upload = async (): Promise<BlobStat> => {
+    const answer = await call(place, {
+      method: 'POST',
+      url: `${storage.apiEndpoint}/upload/storage/v1/b/${bucket.name}/o?${query}`,
+      contentType: `multipart/related; boundary=${boundary}`,
+      parts: [...parts, Buffer.from(`\r\n--${boundary}--`)],
+      bytesMax: ANSWER_BYTES_MAX,
+      what: `create ${at(name)}`,
     })
-    return toStat(name, file.metadata)
+    return toStat(name, JSON.parse(Buffer.from(answer).toString('utf8')) as FileMetadata)
+  }
+  try {
+    return await retried(storage, upload)
   } catch (error) {
     if (nameExists(error)) return undefined
     throw translateError('create', at(name), error)
@@ -87,28 +120,12 @@ const createBlob: (place: Place, ...args: Parameters<BlobStore['create']>) => Re
 
 type Download = { place: Place; name: string; generation?: string | undefined; bytesMax: number }
 
-/**
- * One attempt at a whole body: the client's authentication on a plain fetch, at twice the speed of its streams, which
- * moreover leave a rejection that nobody handles when they retry a status, and that ends a Lambda.
- */
+/** One attempt at a whole body. */
 const download = async ({ place, name, generation, bytesMax }: Download): Promise<Uint8Array> => {
   const { storage, bucket, prefix, at } = place
   const query = new URLSearchParams({ alt: 'media', ...(generation === undefined ? {} : { generation }) }).toString()
   const url = `${storage.apiEndpoint}/storage/v1/b/${bucket.name}/o/${encodeURIComponent(prefix + name)}?${query}`
-  const headers = await storage.authClient.getRequestHeaders(url)
-  const response = await fetch(url, { headers, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
-  const failed = response.status !== 200
-  const parts: Uint8Array[] = []
-  let size = 0
-  for await (const part of response.body ?? []) {
-    size += part.length
-    if (!failed && size > bytesMax)
-      throw new CorruptError(`read ${at(name)}: more than the ${bytesMax} bytes it may have`)
-    parts.push(part)
-  }
-  const body = Buffer.concat(parts, size)
-  if (failed) throw Object.assign(new Error(String(body)), { code: response.status })
-  return body
+  return call(place, { method: 'GET', url, bytesMax, what: `read ${at(name)}` })
 }
 
 const readBlob = async (
@@ -118,12 +135,7 @@ const readBlob = async (
 ): Promise<Uint8Array | undefined> => {
   const { generation, bytesMax = Infinity } = options
   try {
-    return await pRetry(() => download({ place, name, generation, bytesMax }), {
-      retries: READ_RETRIES,
-      minTimeout: READ_RETRY_DELAY_MS,
-      randomize: true,
-      shouldRetry: ({ error }) => isPassing(error),
-    })
+    return await retried(place.storage, () => download({ place, name, generation, bytesMax }))
   } catch (error) {
     if (isObjectMissing(error)) return undefined
     throw translateError('read', place.at(name), error)

@@ -56,6 +56,26 @@ export const messageOf = (error: unknown): string => {
   return typeof message === 'string' ? message : String(error)
 }
 
+const textMax = 300
+
+/** The host of the first URL in a text. */
+const hostIn = (text: string): string | undefined => /https?:\/\/([^\s/?#"']+)/.exec(text)?.[1]
+
+/** One line for a person: URLs keep their host alone, since the name says the rest and their queries are long. */
+const brief = (text: string): string => {
+  const hosts = text.replaceAll(/https?:\/\/([^\s/?#"']+)[^\s"']*/g, '$1')
+  const line = hosts.replaceAll(/\s+/g, ' ').trim()
+  return line.length > textMax ? `${line.slice(0, textMax)} ...` : line
+}
+
+/** The system's own word for why a connection failed: the innermost code, or the innermost message. */
+const networkReason = (error: unknown): string => {
+  const { cause, code, message, name } = asSdkError(error)
+  if (cause !== undefined && cause !== error) return networkReason(cause)
+  if (name === 'AbortError' || name === 'TimeoutError') return 'no answer in time'
+  return typeof code === 'string' && code !== '' ? code : brief(String(message))
+}
+
 /** A 404 that speaks of the object; one of the bucket is a wrong configuration and never "nothing there". */
 export const isObjectMissing = (error: unknown): boolean =>
   statusOf(error) === 404 && !/bucket does not exist/i.test(messageOf(error))
@@ -64,11 +84,19 @@ export const isObjectMissing = (error: unknown): boolean =>
 export const translateError = (operation: string, name: string, error: unknown): Error => {
   if (error instanceof LifeboatError) return error
   const text = messageOf(error)
-  const message = `${operation} ${name}: ${text}`
+  const message = `${operation} ${name}: ${brief(text)}`
   const status = statusOf(error)
+  if (status === undefined && isNetworkError(error)) {
+    const host = hostIn(text) ?? 'Google Cloud'
+    return new UnavailableError(`cannot reach ${host} (${networkReason(error)}) to ${operation} ${name}`, {
+      cause: error,
+    })
+  }
   if (isPassing(error)) return new UnavailableError(message, { cause: error })
   if (status === 404) return new NotFoundError(message, { cause: error })
   if (status === 409 || status === 412) return new ConflictError(message, { cause: error })
+  if (/^invalid_(grant|rapt|client)\b/.test(text))
+    return new DeniedError(`${message}: the Google credentials are no longer good, log in again`, { cause: error })
   if (status === 401 || status === 403)
     return new DeniedError(`${message} (check the roles of the identity in infra/gcp/roles.json)`, { cause: error })
   if (status === 400 && /CRC32C|MD5/i.test(text)) return new CorruptError(message, { cause: error })

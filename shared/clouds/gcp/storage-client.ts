@@ -24,8 +24,10 @@ export const createStorage = (options: {
   endpoint?: string
   token?: string
   authClient?: AuthClient
+  /** Tries after the first, 5 unless set; the wait between them doubles from 1 s. */
+  retriesMax?: number
 }): Storage => {
-  const { projectId, endpoint, token } = options
+  const { projectId, endpoint, token, retriesMax = 5 } = options
   const authClient = options.authClient ?? (token === undefined ? undefined : staticToken(token))
   if (endpoint !== undefined && !authClient)
     throw new InvalidInputError(`the storage endpoint ${endpoint} needs a token: none was given`)
@@ -36,7 +38,7 @@ export const createStorage = (options: {
     timeout: REQUEST_TIMEOUT_MS,
     retryOptions: {
       autoRetry: true,
-      maxRetries: 5,
+      maxRetries: retriesMax,
       retryDelayMultiplier: 2,
       maxRetryDelay: 16,
       totalTimeout: 90,

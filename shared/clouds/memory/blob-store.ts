@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ConflictError, CorruptError, DeniedError, NotFoundError } from '../../errors.ts'
 import type { BlobStat, BlobStore } from '../../ports.ts'
+import { copyOf } from './copy-of.ts'
 import { crcNumber } from '../../weights/checksums.ts'
 
 type Stored = { stat: BlobStat; body: Uint8Array }
@@ -51,7 +52,7 @@ export const createMemoryBlobStore = (
     stat: async (name) => {
       const stored = blobs.get(name)
       if (!stored) missing('stat', name)
-      return stored && structuredClone(stored.stat)
+      return stored && copyOf(stored.stat)
     },
     create: async (name, body, created = {}) => {
       if (blobs.has(name)) return undefined
@@ -70,7 +71,7 @@ export const createMemoryBlobStore = (
         createdAt: now(),
       }
       blobs.set(name, { stat, body: Uint8Array.from(body) })
-      return structuredClone(stat)
+      return copyOf(stat)
     },
     read: async (name, wanted = {}) => {
       const stored = blobs.get(name)
@@ -86,7 +87,7 @@ export const createMemoryBlobStore = (
       if (!canList) throw new DeniedError(`list ${prefix}: no list permission`)
       for (const name of [...blobs.keys()].filter((key) => key.startsWith(prefix)).sort(byUtf8)) {
         const stored = blobs.get(name)
-        if (stored) yield structuredClone(stored.stat)
+        if (stored) yield copyOf(stored.stat)
       }
     },
     update: async (blob, change) => {
@@ -97,7 +98,7 @@ export const createMemoryBlobStore = (
       if (stat.generation !== blob.generation || stat.metageneration !== blob.metageneration)
         throw new ConflictError(`update ${blob.name}: it is at ${stat.generation}/${stat.metageneration} now`)
       stored.stat = changed(stat, change)
-      return structuredClone(stored.stat)
+      return copyOf(stored.stat)
     },
     names: () => [...blobs.keys()].sort(byUtf8),
     corrupt: (name, change) => {

@@ -1,4 +1,5 @@
 import { ConflictError } from '../../errors.ts'
+import { copyOf } from './copy-of.ts'
 import type {
   ChunkIndex,
   DigestLedger,
@@ -30,7 +31,7 @@ const within = <T>(all: Map<string, Map<number, T>>, key: string): Map<number, T
 }
 
 const sorted = <T>(units: Map<number, T>): T[] =>
-  [...units.entries()].toSorted(([a], [b]) => a - b).map(([, unit]) => structuredClone(unit))
+  [...units.entries()].toSorted(([a], [b]) => a - b).map(([, unit]) => copyOf(unit))
 
 const mayBecome = (row: ObjectRow, state: ObjectRow['state'] | undefined): boolean => {
   if (state === undefined || state === 'copying') return true
@@ -38,11 +39,11 @@ const mayBecome = (row: ObjectRow, state: ObjectRow['state'] | undefined): boole
 }
 
 const createObjects = (rows: Rows, changed: (row: ObjectRow) => void): ObjectLedger => ({
-  get: async (traceId) => structuredClone(rows.objects.get(traceId)),
+  get: async (traceId) => copyOf(rows.objects.get(traceId)),
   begin: async (row) => {
     const there = rows.objects.get(row.traceId)
     if (there && (ended.has(there.state) || there.planId === row.planId || there.attempt > row.attempt)) return false
-    rows.objects.set(row.traceId, structuredClone(row))
+    rows.objects.set(row.traceId, copyOf(row))
     changed(row)
     return true
   },
@@ -51,13 +52,13 @@ const createObjects = (rows: Rows, changed: (row: ObjectRow) => void): ObjectLed
     if (row?.planId !== planId || !mayBecome(row, change.state)) return false
     const fields = Object.entries(change).filter(([, value]) => value !== undefined)
     const next = { ...row, ...(Object.fromEntries(fields) as Partial<ObjectRow>) }
-    rows.objects.set(traceId, structuredClone(next))
+    rows.objects.set(traceId, copyOf(next))
     if (JSON.stringify(next) !== JSON.stringify(row)) changed(next)
     return true
   },
   pending: async function* pending() {
     const copying = [...rows.objects.values()].filter(({ state }) => state === 'copying')
-    for (const row of copying.toSorted((a, b) => a.since - b.since)) yield structuredClone(row)
+    for (const row of copying.toSorted((a, b) => a.since - b.since)) yield copyOf(row)
   },
 })
 
@@ -77,7 +78,7 @@ const countUnit = <T>(
   if (units.has(offset)) return 'already'
   const row = counting(rows, plan.traceId, plan.planId)
   if (!row) return 'stale'
-  units.set(offset, structuredClone(unit))
+  units.set(offset, copyOf(unit))
   row.left -= 1
   changed(row)
   return 'counted'
@@ -87,7 +88,7 @@ const createSegments = (rows: Rows, changed: (row: ObjectRow) => void): SegmentL
   const of = (traceId: string, planId: string): Map<number, SegmentRow> =>
     within(rows.segments, planKey(traceId, planId))
   return {
-    get: async (traceId, planId, offset) => structuredClone(of(traceId, planId).get(offset)),
+    get: async (traceId, planId, offset) => copyOf(of(traceId, planId).get(offset)),
     finish: async (row) => countUnit(rows, changed, row, of(row.traceId, row.planId), [row.offset, row]),
     reopen: async ({ traceId, planId, offset }) => {
       const row = counting(rows, traceId, planId)
@@ -125,9 +126,9 @@ export const createMemoryChunkIndex = (): MemoryChunkIndex => {
   const refs = new Map<string, ChunkRef>()
   return {
     refs,
-    lookup: async (id) => structuredClone(refs.get(id)),
+    lookup: async (id) => copyOf(refs.get(id)),
     record: async (chunks) => {
-      for (const ref of chunks) refs.set(ref.id.slice('sha256:'.length), structuredClone(ref))
+      for (const ref of chunks) refs.set(ref.id.slice('sha256:'.length), copyOf(ref))
     },
     forget: async (id) => void refs.delete(id),
   }
@@ -155,6 +156,6 @@ export const createMemoryLedger = (options: { onReady?: (traceId: string) => voi
     objects: createObjects(rows, changed),
     segments: createSegments(rows, changed),
     digests: createDigests(rows, changed),
-    rows: () => [...rows.objects.values()].map((row) => structuredClone(row)),
+    rows: () => [...rows.objects.values()].map((row) => copyOf(row)),
   }
 }

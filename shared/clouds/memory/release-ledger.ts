@@ -1,3 +1,4 @@
+import { copyOf } from './copy-of.ts'
 import type { Chain, MemberRow, ReleaseLedger, ReleaseRow } from '../../weights/ledger.ts'
 
 const place = (bucket: string, prefix: string): string => JSON.stringify([bucket, prefix])
@@ -12,7 +13,7 @@ const mayReplace = (there: MemberRow | undefined, next: MemberRow): boolean => {
 
 type Kept = ReleaseRow & { isOpen: boolean; since: number }
 
-const rowOf = ({ isOpen: _isOpen, since: _since, ...row }: Kept): ReleaseRow => structuredClone(row)
+const rowOf = ({ isOpen: _isOpen, since: _since, ...row }: Kept): ReleaseRow => copyOf(row)
 
 /** Releases and their members in memory, with the conditions of those on DynamoDB. */
 export const createMemoryReleaseLedger = (
@@ -25,13 +26,13 @@ export const createMemoryReleaseLedger = (
       const at = place(member.bucket, member.prefix)
       const known = members.get(at) ?? new Map<string, MemberRow>()
       members.set(at, known)
-      if (mayReplace(known.get(member.traceId), member)) known.set(member.traceId, structuredClone(member))
+      if (mayReplace(known.get(member.traceId), member)) known.set(member.traceId, copyOf(member))
       const { bucket, prefix, lastModified } = member
       const before = releases.get(at) ?? { done: [] }
       const opened = { bucket, prefix, ...release, touchedAt: now, isOpen: true, since: lastModified }
       releases.set(at, { ...before, ...opened })
     },
-    members: async (bucket, prefix) => structuredClone([...(members.get(place(bucket, prefix))?.values() ?? [])]),
+    members: async (bucket, prefix) => copyOf([...(members.get(place(bucket, prefix))?.values() ?? [])]),
     get: async (bucket, prefix) => {
       const row = releases.get(place(bucket, prefix))
       return row && rowOf(row)

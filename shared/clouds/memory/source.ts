@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { NotFoundError, SupersededError } from '../../errors.ts'
+import { copyOf } from './copy-of.ts'
 import type {
   ChecksumAlgorithm,
   Clock,
@@ -171,7 +172,7 @@ export const createMemorySource = (options: { clock: Clock }): MemorySource => {
       const id = nextId(bucket)
       const version = versionOf({ bucket: name, key, ...id }, body, put, { lastModified: now(), salt: puts })
       insert(bucket, key, { version })
-      return structuredClone(version.object)
+      return copyOf(version.object)
     },
     delete: (name, key, versionId) => {
       const bucket = require(name)
@@ -189,7 +190,7 @@ export const createMemorySource = (options: { clock: Clock }): MemorySource => {
     },
     bodyOf: (ref) => find(buckets.get(ref.bucket), ref)?.body,
     damageReads: (key, times) => void damaged.set(key, times),
-    head: async (ref) => structuredClone(find(buckets.get(ref.bucket), ref)?.object),
+    head: async (ref) => copyOf(find(buckets.get(ref.bucket), ref)?.object),
     read: async function* read(object, start, end) {
       const { body } = exact(object)
       const isDamaged = takeDamage(object.key)

@@ -1,12 +1,12 @@
-/** Called around every call of a port with `<port>.<operation>`; what it throws is thrown in the call's place. */
-export type OnStep = (step: string, when: 'before' | 'after') => void
+/** Called, and awaited, around every call of a port with `<port>.<operation>`; what it throws is thrown in the call's place. */
+export type OnStep = (step: string, when: 'before' | 'after') => void | Promise<void>
 
 type Call = (...args: unknown[]) => unknown
 
 async function* watched(items: AsyncIterable<unknown>, step: string, onStep: OnStep): AsyncGenerator {
-  onStep(step, 'before')
+  await onStep(step, 'before')
   yield* items
-  onStep(step, 'after')
+  await onStep(step, 'after')
 }
 
 const wrap =
@@ -15,9 +15,9 @@ const wrap =
     const isGenerator = call.constructor.name === 'AsyncGeneratorFunction'
     if (isGenerator) return watched(call(...args) as AsyncIterable<unknown>, step, onStep)
     const run = async (): Promise<unknown> => {
-      onStep(step, 'before')
+      await onStep(step, 'before')
       const result = await call(...args)
-      onStep(step, 'after')
+      await onStep(step, 'after')
       return result
     }
     return run()

@@ -1,0 +1,89 @@
+import { mapInOrder } from '../bounded.ts'
+import type { BlobStat, BlobStore } from '../ports.ts'
+import { cancelledSchema, type ObjectManifest, objectManifestSchema } from './manifest.ts'
+import { encodeKey, objectManifestName, parseObjectManifestName } from './names.ts'
+import { readRecord } from './restore-read.ts'
+
+/** Listing records by their names, and reading the few that a question needs. */
+
+export const readsAtOnce = 16
+
+export const folderOf = (name: string): string => name.slice(0, name.lastIndexOf('/') + 1)
+
+export async function* statsOf(
+  store: BlobStore,
+  prefix: string,
+  wanted: (name: string) => boolean,
+): AsyncGenerator<BlobStat> {
+  for await (const stat of store.list(prefix)) if (wanted(stat.name)) yield stat
+}
+
+/** The first `max` items, and whether there are more. */
+export const takeUpTo = async <T>(
+  items: AsyncIterable<T>,
+  max: number,
+): Promise<{ taken: T[]; truncated: boolean }> => {
+  const taken: T[] = []
+  for await (const item of items) {
+    if (taken.length === max) return { taken, truncated: true }
+    taken.push(item)
+  }
+  return { taken, truncated: false }
+}
+
+type KeyedFolder = 'objects' | 'deleted'
+
+/** The prefix of every record in `folder` whose key begins with `keyPrefix`, as far as the encoding keeps prefixes. */
+export const listingPrefix = (folder: KeyedFolder, bucket: string, keyPrefix: string): string => {
+  const folders = keyPrefix.split('/').slice(0, -1)
+  const empty = folders.indexOf('')
+  const plain = empty === -1 ? folders : folders.slice(0, empty)
+  return plain.length === 0 ? `${folder}/${bucket}/` : `${folder}/${bucket}/${encodeKey(plain.join('/'))}`
+}
+
+/** Records below `prefix` that may be wanted, and those that are named by their key's hash, which may be of any key. */
+export async function* keyedStats(
+  store: BlobStore,
+  folder: KeyedFolder,
+  bucket: string,
+  prefix: string,
+  mayMatch: (name: string) => boolean,
+): AsyncGenerator<BlobStat> {
+  const hashed = `${folder}/${bucket}/~`
+  yield* statsOf(store, prefix, mayMatch)
+  if (!hashed.startsWith(prefix)) yield* statsOf(store, hashed, mayMatch)
+}
+
+// ------------------------------------------------------------- sealed records
+
+/** The name of a sealed manifest without its plan: the same for every plan of one object version. */
+export const versionNameOf = (name: string): string => name.replace(/\.[^./]*\.json$/, '')
+
+export type FoundObject = { name: string; object: ObjectManifest }
+
+/** Undefined for a plan that was cancelled. */
+export const readSealed = async (store: BlobStore, name: string): Promise<FoundObject | undefined> => {
+  const { record } = await readRecord(store, name, objectManifestSchema.or(cancelledSchema))
+  return record.format === 'lifeboat/cancelled' ? undefined : { name, object: record }
+}
+
+/** A cancelled record has some 100 bytes and a manifest more than 600; what lies below this is read to tell. */
+const cancelledBytesMax = 1024
+
+/** The names among `stats` that are manifests and not cancelled plans, in order. */
+export async function* sealedNames(store: BlobStore, stats: AsyncIterable<BlobStat>): AsyncGenerator<string> {
+  const isSealed = async ({ name, size }: BlobStat): Promise<string | undefined> =>
+    size > cancelledBytesMax || (await readSealed(store, name)) ? name : undefined
+  for await (const name of mapInOrder(stats, readsAtOnce, isSealed)) if (name !== undefined) yield name
+}
+
+/** The names of the manifests of one object version, one for each plan that was sealed. */
+export async function* sealedNamesOf(
+  store: BlobStore,
+  { bucket, key, version }: { bucket: string; key: string; version: string },
+): AsyncGenerator<string> {
+  const prefix = versionNameOf(objectManifestName(bucket, key, version, '0'.repeat(16)))
+  const isVersion = (name: string): boolean =>
+    parseObjectManifestName(name) !== undefined && versionNameOf(name) === prefix
+  yield* sealedNames(store, statsOf(store, `${prefix}.`, isVersion))
+}

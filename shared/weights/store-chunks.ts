@@ -1,0 +1,70 @@
+import { mapInOrder } from '../bounded.ts'
+import { discard } from './buffers.ts'
+import { sha256Hex } from './codec.ts'
+import type { ChunkIndex } from './ledger.ts'
+import { type Encoded, encodeChecked, lookUpChunk, sendChunk, type StoreDeps, type Stored } from './store.ts'
+
+/**
+ * What bounds the memory of a copy, for chunks of at most 4 MiB: those being encoded and read back take three buffers of a
+ * chunk each, those being sent one body.
+ */
+const encodedAtOnce = 3
+const sentAtOnce = 12
+
+type Work = { encoded: Encoded; first: PromiseWithResolvers<Stored> } | { known: () => Promise<Stored> }
+
+const settle = async (first: PromiseWithResolvers<Stored>, storing: Promise<Stored>): Promise<Stored> => {
+  try {
+    const stored = await storing
+    first.resolve(stored)
+    return stored
+  } catch (error) {
+    first.reject(error)
+    throw error
+  }
+}
+
+/**
+ * Stores chunks and answers in their order; reading, hashing, encoding and sending overlap. A chunk that comes again is not
+ * stored again. Takes the chunks' buffers over: they are empty afterwards.
+ */
+export async function* storeChunks(
+  deps: StoreDeps & { chunks: ChunkIndex },
+  plains: AsyncIterable<Uint8Array>,
+  believeIndex: boolean,
+): AsyncGenerator<Stored> {
+  const seen = new Map<string, Promise<Stored>>()
+  const lookUp = async (id: string): Promise<Stored | undefined> =>
+    believeIndex ? lookUpChunk(deps.chunks, id) : undefined
+
+  const encode = async (plain: Uint8Array): Promise<Work> => {
+    const id = sha256Hex(plain)
+    const same = seen.get(id)
+    if (same) return { known: async () => ({ ...(await same), bytesSent: 0, reused: true, indexed: true }) }
+    const first = Promise.withResolvers<Stored>()
+    first.promise.catch(() => undefined)
+    seen.set(id, first.promise)
+    try {
+      const known = await lookUp(id)
+      if (known) {
+        first.resolve(known)
+        return { known: async () => known }
+      }
+      return { encoded: await encodeChecked(plain, id), first }
+    } catch (error) {
+      // Whoever waits for it is let go.
+      first.reject(error)
+      throw error
+    }
+  }
+  const encodeAndDiscard = async (plain: Uint8Array): Promise<Work> => {
+    try {
+      return await encode(plain)
+    } finally {
+      discard(plain)
+    }
+  }
+  const send = (work: Work): Promise<Stored> =>
+    'known' in work ? work.known() : settle(work.first, sendChunk(deps, work.encoded))
+  yield* mapInOrder(mapInOrder(plains, encodedAtOnce, encodeAndDiscard), sentAtOnce, send)
+}

@@ -1,0 +1,33 @@
+import { describe, expect, it, vi } from 'vitest'
+import { runHistory } from './weights-history.ts'
+
+// Compression runs in threads, whose order no seed decides: here every body is stored as it is.
+vi.mock('../../shared/weights/codec.ts', async (importOriginal) => {
+  const codec = await importOriginal<typeof import('../../shared/weights/codec.ts')>()
+  const { encodeBodyHeader } = await import('../../shared/weights/body.ts')
+  const encodeBody = async (plain: Uint8Array) => ({
+    codec: 'raw' as const,
+    body: Buffer.concat([encodeBodyHeader({ codec: 'raw', plainLength: plain.length }), plain]),
+  })
+  return { ...codec, encodeBody }
+})
+
+const only = process.env['SEED']
+const histories = Number(process.env['HISTORIES'] ?? 2000)
+const first = only === undefined ? 1 : Number(only)
+const last = only === undefined ? histories : first
+
+describe('the weights pipeline under random histories', () => {
+  it(`keeps its promises in the histories of seeds ${first} to ${last}`, { timeout: 300_000 }, async () => {
+    let killed = 0
+    for (let seed = first; seed <= last; seed += 1) {
+      const outcome = await runHistory(seed).catch((error: unknown) => {
+        throw new Error(`the history of SEED=${seed} fails`, { cause: error })
+      })
+      killed += outcome.killed
+      expect({ seed, problems: outcome.problems }).toEqual({ seed, problems: [] })
+    }
+    console.log(`weights simulator: seeds ${first} to ${last}, ${killed} calls killed`)
+    if (only === undefined) expect(killed).toBeGreaterThan(histories / 4)
+  })
+})
