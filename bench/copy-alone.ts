@@ -2,6 +2,7 @@
  * The copy of one published object in this process alone: the functions' own wiring on the clouds of the environment, the
  * ledger in memory, one segment after the other. Takes BUCKET and KEY, prints one line of JSON.
  */
+import { collectLessOften } from '../shared/collector.ts'
 import { createMemoryChunkIndex, createMemoryLedger } from '../shared/clouds/memory/ledger.ts'
 import { createMemoryQueue } from '../shared/clouds/memory/queue.ts'
 import { createMemoryTelemetry } from '../shared/clouds/memory/telemetry.ts'
@@ -58,6 +59,7 @@ const copyOne = async (bucket: string, key: string): Promise<CopyAlone> => {
 }
 
 if (import.meta.main) {
+  collectLessOften()
   const [bucket = '', key = ''] = process.argv.slice(2)
   process.stdout.write(`${JSON.stringify(await copyOne(bucket, key))}\n`)
   process.exit(0)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type LocalStack, startStack } from '../local/stack.ts'
-import { uploadFile } from '../local/start/publish.ts'
+import { type LocalFile, uploadFile } from '../local/start/publish.ts'
 import { createGcsBlobStore } from '../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
 import type { BlobStore } from '../shared/ports.ts'
@@ -64,6 +64,25 @@ export const openReplica = (stack: LocalStack): BlobStore =>
     bucket: stack.config.replica.bucket,
   })
 
+export const functionsOfObjects = ['planObject', 'copySegment', 'commitObject'].map((name) => `lifeboat-local-${name}`)
+
+/** Runs every function of objects once without work, so that no cold start is measured. */
+export const warmUp = async (stack: LocalStack): Promise<void> => {
+  for (const name of functionsOfObjects) {
+    const url = `${stack.runner().url}/2015-03-31/functions/${name}/invocations`
+    const response = await fetch(url, { method: 'POST', body: '{"Records":[]}' })
+    const text = await response.text()
+    if (response.headers.has('x-amz-function-error')) throw new Error(`${name} fails without work: ${text}`)
+  }
+}
+
+/** The most memory that any instance of the copy function has held, as its own process says. */
+export const copyRssMaxBytes = async (stack: LocalStack): Promise<number> => {
+  const response = await fetch(`${stack.runner().url}/_lifeboat/stats`)
+  const stats = (await response.json()) as Record<string, { rssMaxBytes: number }>
+  return stats[copyFunction]?.rssMaxBytes ?? Number.NaN
+}
+
 /** `from` and `to` in ms: from the first segment's begin to the last one's end. */
 export type CopyStage = { from: number; to: number; segments: number }
 
@@ -87,9 +106,9 @@ export const copyStage = async (stack: LocalStack, since: number): Promise<CopyS
 export type Replicated = { lagMs: number; copy: CopyStage }
 
 /** Publishes one file and waits until its manifest is sealed. Throws when that takes half an hour. */
-export const replicate = async (stack: LocalStack, key: string, file: string, size: number): Promise<Replicated> => {
+export const replicate = async (stack: LocalStack, key: string, file: LocalFile): Promise<Replicated> => {
   const store = openReplica(stack)
-  await uploadFile(stack.s3, bucket, key, { path: key, file, size })
+  await uploadFile(stack.s3, bucket, key, file)
   const publishedAt = Date.now()
   while (Date.now() - publishedAt < sealTimeoutMs) {
     for await (const { name } of store.list(`objects/${bucket}/${key}/`)) {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { LocalStack } from '../local/stack.ts'
 
 /** CPU seconds of other processes, on systems with /proc; undefined elsewhere and for a process that is gone. */
 
@@ -14,7 +15,7 @@ const read = (path: string): string | undefined => {
 }
 
 /** User and system time of all threads. */
-export const cpuSecondsOf = (pid: number): number | undefined => {
+const cpuSecondsOf = (pid: number): number | undefined => {
   const stat = read(`/proc/${pid}/stat`)
   // The name in parentheses may hold blanks; user and system time are the 12th and 13th fields after it.
   const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
@@ -22,7 +23,7 @@ export const cpuSecondsOf = (pid: number): number | undefined => {
 }
 
 /** The processes that `pid` started, each with its environment variable `name`. */
-export const childrenOf = (pid: number, name: string): { pid: number; value: string }[] =>
+const childrenOf = (pid: number, name: string): { pid: number; value: string }[] =>
   (read(`/proc/${pid}/task/${pid}/children`) ?? '')
     .split(' ')
     .filter((text) => text !== '')
@@ -31,3 +32,26 @@ export const childrenOf = (pid: number, name: string): { pid: number; value: str
       const found = variables.find((variable) => variable.startsWith(`${name}=`))
       return { pid: Number(text), value: found?.slice(name.length + 1) ?? '' }
     })
+
+/** By what it is: each cloud, the runner, and the instances of each function together. */
+const cpuByName = (stack: LocalStack): Record<string, number> => {
+  const processes = [
+    ...childrenOf(stack.runner().pid, 'AWS_LAMBDA_FUNCTION_NAME').map(({ pid, value }) => ({
+      pid,
+      name: value.replace('lifeboat-local-', ''),
+    })),
+    ...Object.entries(stack.clouds.pids).map(([service, pid]) => ({ pid, name: `embedded ${service}` })),
+    { pid: stack.runner().pid, name: 'runner of the functions' },
+  ]
+  const used: Record<string, number> = {}
+  for (const { pid, name } of processes) used[name] = (used[name] ?? 0) + (cpuSecondsOf(pid) ?? 0)
+  return used
+}
+
+/** Starts counting: what is returned tells the CPU seconds used since, empty where there is no /proc. */
+export const cpuUsedBy = (stack: LocalStack): (() => Record<string, number>) => {
+  if (cpuSecondsOf(process.pid) === undefined) return () => ({})
+  const before = cpuByName(stack)
+  return () =>
+    Object.fromEntries(Object.entries(cpuByName(stack)).map(([name, used]) => [name, used - (before[name] ?? 0)]))
+}

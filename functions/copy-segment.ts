@@ -1,8 +1,10 @@
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda'
 import { handleSqsBatch } from '../shared/clouds/aws/sqs-batch.ts'
+import { collectLessOften } from '../shared/collector.ts'
 import { work } from '../shared/weights/work.ts'
 import { wireWeights } from '../shared/wiring.ts'
 
+collectLessOften()
 const { deps, env, sqs, flush } = wireWeights()
 
 /** Segments queue: copies one segment, or reads a range again for its digest. */

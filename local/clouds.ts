@@ -3,9 +3,9 @@ import { type Exit, type Service, type ServiceProcess, startService } from './se
 
 export type { Exit, Service } from './service-process.ts'
 
-export const services: readonly Service[] = ['s3', 'gcs', 'dynamodb', 'sqs']
+export const services: readonly Service[] = ['s3', 'gcs', 'dynamodb', 'sqs', 'bigtable']
 
-/** The four embedded clouds, each a process of its own. `endpoints` stay the same when a service is restarted. */
+/** The five embedded clouds, each a process of its own. `endpoints` stay the same when a service is restarted. */
 export type Clouds = {
   endpoints: Record<Service, string>
   /** As of now: a restart changes one. */
@@ -18,7 +18,7 @@ export type Clouds = {
 }
 
 /**
- * Starts all four over the folders `dir`/<service>, with logs in `dir`/logs; throws, with the service's log, where one
+ * Starts all five over the folders `dir`/<service>, with logs in `dir`/logs; throws, with the service's log, where one
  * does not come up, and then leaves none running. `onExit` is told of a service that ends by itself. `rolesFile` is what
  * the principals of GCS may do instead of infra/gcp/roles.json, read at every start of it.
  */

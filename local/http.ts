@@ -39,7 +39,8 @@ export const sendJson = (response: ServerResponse, status: number, body: unknown
   response.end(bytes)
 }
 
-const takeFault = (faults: Fault[], line: string): Fault | undefined => {
+/** Takes up one of the `times` of the fault that is due for a request of this line, if there is one. */
+export const takeFault = (faults: Fault[], line: string): Fault | undefined => {
   const hits = (candidate: Fault): boolean => {
     if (candidate.times <= 0 || !new RegExp(candidate.path).test(line)) return false
     candidate.matched = (candidate.matched ?? 0) + 1

@@ -21,6 +21,7 @@ const starters: Record<string, (options: Options) => Promise<Served>> = {
     }),
   dynamodb: async (options) => (await import('./dynamodb/server.ts')).startDynamoDb(options),
   sqs: async (options) => (await import('./sqs/server.ts')).startSqs(options),
+  bigtable: async (options) => (await import('./bigtable/server.ts')).startBigtable(options),
 }
 
 const fail = (message: string): never => {

@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-export type Service = 's3' | 'gcs' | 'dynamodb' | 'sqs'
+export type Service = 's3' | 'gcs' | 'dynamodb' | 'sqs' | 'bigtable'
 /** How a service ended: an exit code or a signal, and the end of its log. */
 export type Exit = { code: number | null; signal: NodeJS.Signals | null; log: string }
 export type ServiceProcess = {

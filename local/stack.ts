@@ -117,6 +117,18 @@ const createReplicaBucket = async (endpoint: string, config: Config): Promise<vo
     throw new Error(`creating the replica's bucket answered ${response.status}: ${await response.text()}`)
 }
 
+const environmentOf = (config: Config, endpoints: Clouds['endpoints'], configFile: string): Record<string, string> => ({
+  AWS_ACCESS_KEY_ID: 'local',
+  AWS_SECRET_ACCESS_KEY: 'local',
+  AWS_REGION: config.source.region,
+  AWS_DEFAULT_REGION: config.source.region,
+  AWS_ENDPOINT_URL_S3: endpoints.s3,
+  AWS_ENDPOINT_URL_SQS: endpoints.sqs,
+  AWS_ENDPOINT_URL_DYNAMODB: endpoints.dynamodb,
+  GCS_ENDPOINT: endpoints.gcs,
+  LIFEBOAT_CONFIG: configFile,
+})
+
 /**
  * Starts everything over `dir`; what an earlier start left there goes on. Buckets of the configuration are created,
  * versioned and announce to EventBridge unless `buckets` is false. `redeliverSeconds` is how long a message stays hidden
@@ -147,17 +159,7 @@ export const startStack = async (options: {
   })
   try {
     const { endpoints } = clouds
-    const environment = {
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
-      AWS_REGION: config.source.region,
-      AWS_DEFAULT_REGION: config.source.region,
-      AWS_ENDPOINT_URL_S3: endpoints.s3,
-      AWS_ENDPOINT_URL_SQS: endpoints.sqs,
-      AWS_ENDPOINT_URL_DYNAMODB: endpoints.dynamodb,
-      GCS_ENDPOINT: endpoints.gcs,
-      LIFEBOAT_CONFIG: configFile,
-    }
+    const environment = environmentOf(config, endpoints, configFile)
     const s3 = new S3Client({
       endpoint: endpoints.s3,
       region: config.source.region,

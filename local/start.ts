@@ -174,7 +174,7 @@ const main = async (): Promise<number> => {
     const { stack, outcomes } = await run(options, dir, live)
     try {
       const verified = outcomes.every(({ identical }) => identical)
-      live.say(`\n${outcomeTable(outcomes)}`)
+      live.say(`\n${outcomeTable(outcomes, process.stdout.columns)}`)
       live.say(
         verified
           ? `Every byte came back from GCS alone, after ${Math.round((Date.now() - startedAt) / 1000)} s. Bytes sent are those that the embedded GCS received.`

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { compilePath } from './path-template.ts'
 
 /** The message of every check says what is allowed; what was found is added by the problem list. */

@@ -1,5 +1,5 @@
 import { isNode, LineCounter, parseDocument, type Document } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { crossProblems, fieldName, schemaProblems, type Problem } from './config-problems.ts'
 import { type Config, configSchema, stagePattern } from './config-schema.ts'
 import { InvalidInputError } from './errors.ts'

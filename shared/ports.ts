@@ -25,6 +25,8 @@ export type SourceObject = ObjectRef & {
   contentEncoding?: string
   metadata?: Record<string, string>
   storageClass?: string
+  /** True where S3 does not give the bytes until they are restored from an archive. */
+  isArchived?: boolean
   /** True where the ETag is not an MD5: KMS or customer-key encryption. */
   etagIsOpaque?: boolean
 }

@@ -17,10 +17,11 @@ export type Pool = {
   /** Waits for a free instance; a failed invocation is an outcome, not an exception. */
   invoke(payload: unknown): Promise<Outcome>
   stats(): PoolStats
-  pids(): number[]
   /** SIGKILLs every instance; the next invocation starts a new one. */
   kill(): Promise<void>
 }
+
+const pidsOf = (instances: Iterable<Instance>): number[] => Array.from(instances, ({ pid }) => pid)
 
 /** The instances of one function: started when needed, used again, ended after `idleMs` without work. */
 export const createPool = (options: {
@@ -40,7 +41,6 @@ export const createPool = (options: {
   let rssMaxBytes = 0
   const counts = { invocations: 0, errors: 0, timeouts: 0 }
 
-  const pids = (): number[] => [...all].map((instance) => instance.pid)
   const remember = (instance: Instance): void => {
     rssMaxBytes = Math.max(rssMaxBytes, instance.rssMaxBytes())
   }
@@ -97,8 +97,7 @@ export const createPool = (options: {
         giveBack(instance)
       }
     },
-    stats: () => ({ ...counts, inFlight: busy + waiting.length, instances: all.size, pids: pids(), rssMaxBytes }),
-    pids,
+    stats: () => ({ ...counts, inFlight: busy + waiting.length, instances: all.size, pids: pidsOf(all), rssMaxBytes }),
     kill: async () => {
       const killed = [...all]
       for (const instance of killed) instance.kill()

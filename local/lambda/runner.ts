@@ -212,7 +212,7 @@ export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
     stats,
     invoke: (name, payload) => invoke(name, payload),
     idle,
-    pids: () => [...pools.values()].flatMap((pool) => pool.pids()),
+    pids: () => [...pools.values()].flatMap((pool) => pool.stats().pids),
     kill,
     stop: () => (stopped ??= stop()),
   }

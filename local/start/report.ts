@@ -15,9 +15,10 @@ export type Outcome = {
 const percent = (part: number, whole: number): string =>
   whole === 0 ? '-' : `${((100 * part) / whole).toFixed(part > 0 && part / whole < 0.001 ? 3 : 1)}%`
 
-export const outcomeTable = (outcomes: readonly Outcome[]): string =>
+/** `width` is that of the terminal, undefined where there is none. */
+export const outcomeTable = (outcomes: readonly Outcome[], width: number | undefined): string =>
   renderTable(
-    ['publish', 'objects', 'size', 'read', 'sent', 'sent/size', 'chunks sent', 'reused', 'lag', 'state', 'restored'],
+    ['publish', 'objects', 'size', 'read', 'sent', 'sent/size', 'chunks', 'reused', 'lag', 'state', 'restored'],
     outcomes.map(({ title, objects, sourceBytes, counters, lagSeconds, state, identical }) => [
       title,
       String(objects),
@@ -31,7 +32,8 @@ export const outcomeTable = (outcomes: readonly Outcome[]): string =>
       state,
       identical ? 'identical' : 'DIFFERS',
     ]),
-    ['objects', 'size', 'read', 'sent', 'sent/size', 'chunks sent', 'reused', 'lag'],
+    ['objects', 'size', 'read', 'sent', 'sent/size', 'chunks', 'reused', 'lag'],
+    { width, squeezes: [{ column: 'publish', to: 'wrap', charactersMin: 10 }] },
   )
 
 /** The one line that `--json` ends with. */

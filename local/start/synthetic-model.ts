@@ -100,6 +100,10 @@ const headerOf = (model: SyntheticModel): Buffer => {
   return Buffer.concat([length, text])
 }
 
+/** A small model as the bytes of a safetensors file. */
+export const safetensorsBytes = (model: SyntheticModel): Buffer =>
+  Buffer.concat([headerOf(model), ...model.tensors.map(({ seed }) => tensorBytes(seed, model.elements))])
+
 /** Writes the model as a safetensors file, one tensor in memory at a time. */
 export const writeModel = async (file: string, model: SyntheticModel): Promise<void> => {
   const out = createWriteStream(file)

@@ -67,8 +67,8 @@ export const readSealed = async (store: BlobStore, name: string): Promise<FoundO
   return record.format === 'lifeboat/cancelled' ? undefined : { name, object: record }
 }
 
-/** A cancelled record has some 100 bytes and a manifest more than 600; what lies below this is read to tell. */
-const cancelledBytesMax = 1024
+/** A cancelled record has some 100 bytes and the least manifest above 600; what lies below this is read to tell. */
+const cancelledBytesMax = 512
 
 /** The names among `stats` that are manifests and not cancelled plans, in order. */
 export async function* sealedNames(store: BlobStore, stats: AsyncIterable<BlobStat>): AsyncGenerator<string> {

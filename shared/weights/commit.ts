@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { toArray } from '../bounded.ts'
 import { CorruptError, UnavailableError } from '../errors.ts'
 import { compareChecksum, type Verdict } from './check.ts'

@@ -44,6 +44,8 @@ export type ObjectRow = {
   cursor?: number
   /** When the sweep last sent the plan's units again. */
   nudgedAt?: number
+  /** When the queue had taken every unit of the plan. */
+  sentAt?: number
 }
 
 /** The digest of one range of the object: a CRC piece, or a whole part's SHA or MD5. */

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { checksumSchema, partRefSchema, tensorPartRefSchema } from './manifest.ts'
 
 /** What our own queues carry. Version N reads what version N-1 left there. */
@@ -18,6 +18,7 @@ export const sourceObjectSchema = z.object({
   contentEncoding: z.string().optional(),
   metadata: z.record(z.string(), z.string()).optional(),
   storageClass: z.string().optional(),
+  isArchived: z.boolean().optional(),
   etagIsOpaque: z.boolean().optional(),
 })
 

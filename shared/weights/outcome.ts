@@ -11,8 +11,10 @@ const metrics = {
   superseded: 'ObjectsSuperseded',
 } as const
 
-export const hashOf = (...fields: (string | undefined)[]): string =>
+export const hashOfAll = (fields: readonly (string | undefined)[]): string =>
   createHash('sha256').update(JSON.stringify(fields)).digest('hex').slice(0, 32)
+
+export const hashOf = (...fields: (string | undefined)[]): string => hashOfAll(fields)
 
 const iso = (clock: Clock): string => new Date(clock.now()).toISOString()
 

@@ -1,4 +1,5 @@
 import { type Config, compilePath } from '../config.ts'
+import { UnavailableError } from '../errors.ts'
 import type { SourceObject } from '../ports.ts'
 import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
 import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault, tensorCutter } from './cut.ts'
@@ -13,8 +14,6 @@ import { storePart } from './store.ts'
 
 /** Tensors in one part of the tensor index: what a segment's copy has to hold. */
 const tensorsPerPart = 5000
-/** An event that comes again within this time of a plan is a duplicate of one whose call is under way or has sent all. */
-const duplicateMs = 10 * 60_000
 
 export type BucketRule = Config['buckets'][number]
 
@@ -177,6 +176,9 @@ const countOf = (items: Iterable<unknown>): number => {
   return count
 }
 
+/** An event that the queue gives out for the first time, or again; or a plan that something of ours asked for. */
+export type Delivery = 'first' | 'again' | 'asked'
+
 export type Planned = { row: ObjectRow; outcome: 'planned' | 'resent' | 'duplicate' | 'already' | 'refused' }
 
 const closed = ({ state }: ObjectRow): Planned['outcome'] | undefined => {
@@ -187,15 +189,15 @@ const closed = ({ state }: ObjectRow): Planned['outcome'] | undefined => {
 /**
  * Plans one object version: the pending manifest before anything is copied, the ledger's row, then a message for each
  * segment. Idempotent: a redelivery resends the same plan, a sealed version is left alone. `attempt` above the one on
- * record plans anew. With `isFirst`, the caller knows that no earlier call for this message was cut off: whoever began the
- * plan a short while ago still has its own message and sends what is to be sent.
+ * record plans anew. An event whose plan has been sent whole is a duplicate and sends nothing; one that comes for the
+ * first time while another call plans the same throws UnavailableError, to come again once that call has sent its plan.
  */
 export const planObject = async (
   deps: WeightsDeps,
   rule: BucketRule,
   object: SourceObject,
   attempt = 0,
-  isFirst = false,
+  delivery: Delivery = 'asked',
 ): Promise<Planned> => {
   const version = versionOf(object)
   const traceId = traceIdOf(object.bucket, object.key, version)
@@ -203,8 +205,8 @@ export const planObject = async (
   const number = Math.max(attempt, before ? before.attempt + (before.state === 'superseded' ? 1 : 0) : 0)
   const ended = before && closed(before)
   if (before && ended && (ended === 'already' || before.attempt >= attempt)) return { row: before, outcome: ended }
-  const isFresh = isFirst && (!before || deps.clock.now() - before.plannedAt < duplicateMs)
-  if (isFresh && before && before.attempt === number) return { row: before, outcome: 'duplicate' }
+  if (delivery !== 'asked' && before?.sentAt !== undefined && before.attempt === number)
+    return { row: before, outcome: 'duplicate' }
 
   const shape = await shapeOf(deps, object, traceId)
   const check = await checkOf(deps, object)
@@ -245,8 +247,12 @@ export const planObject = async (
   })
   if (release) await touchRelease(deps, row, release)
   const begun = await deps.objects.begin(row)
-  if (!begun && isFresh) return { row, outcome: 'duplicate' }
+  if (!begun && delivery === 'first')
+    throw new UnavailableError(
+      `another call plans s3://${object.bucket}/${object.key} (${traceId}): it is looked at again`,
+    )
   await deps.workQueue.send(segmentMessages(row, shape.segments()))
+  if (segments > 0) await deps.objects.update(traceId, row.planId, { sentAt: deps.clock.now() })
   if (begun) deps.telemetry.count('ObjectsPlanned', 1)
   return { row, outcome: begun ? 'planned' : 'resent' }
 }

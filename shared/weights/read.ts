@@ -1,5 +1,6 @@
 import { CorruptError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
+import { discard } from './buffers.ts'
 import { crc32c, decodeBody, sha256Hex } from './codec.ts'
 import {
   type ChunkRef,
@@ -43,6 +44,8 @@ export const readChunk = async (store: BlobStore, ref: ChunkRef): Promise<Uint8A
   if (crc32c(body) !== ref.crc32c)
     throw new CorruptError(`chunk ${name} is damaged: its stored bytes do not have the manifest's crc32c`)
   const plain = await decodeBody(body, { plainBytesMax: ref.length })
+  // Raw bytes are a view of the body.
+  if (plain.buffer !== body.buffer) discard(body)
   if (plain.length !== ref.length || sha256Hex(plain) !== idHex(ref.id))
     throw new CorruptError(`chunk ${name} does not hash to its id`)
   return plain

@@ -14,9 +14,6 @@ import { type BucketRule, planObject, releaseOf, ruleFor } from './plan.ts'
 type Created = Extract<ObjectEvent, { kind: 'created' | 'plan' }>
 type Deleted = Extract<ObjectEvent, { kind: 'deleted' }>
 
-/** Storage classes whose objects have to be restored before they can be read. */
-const archived = new Set(['GLACIER', 'DEEP_ARCHIVE'])
-
 const refuse = async (
   deps: WeightsDeps,
   event: { bucket: string; key?: string; version?: string },
@@ -40,6 +37,14 @@ const supersede = async (deps: WeightsDeps, event: Created, reason: string): Pro
     ...(event.versionId === undefined ? {} : { version: event.versionId }),
     ...(etag === undefined ? {} : { etag }),
   })
+}
+
+/** An attempt is one at the version that the order names, and not at another that is there by now. */
+const attemptOf = (event: Created, object: SourceObject): number => {
+  if (event.kind !== 'plan') return 0
+  const { traceId } = event
+  const isSame = traceId === undefined || traceId === traceIdOf(object.bucket, object.key, versionOf(object))
+  return isSame ? (event.attempt ?? 0) : 0
 }
 
 const isReplaced = (event: Created, object: SourceObject): boolean =>
@@ -83,14 +88,14 @@ const receiveObject = async (
   const { bucket, key } = event
   if (isReplaced(event, object))
     await supersede(deps, event, `another content (ETag ${object.etag}) had replaced it before it could be read`)
-  if (object.storageClass && archived.has(object.storageClass))
+  if (object.isArchived)
     return refuse(
       deps,
       { bucket, key, version: object.versionId ?? object.etag },
-      `storage class ${object.storageClass} cannot be read: restore the object in S3, then backfill it`,
+      `an object archived in ${object.storageClass} cannot be read: restore the object in S3, then backfill it`,
     )
-  const attempt = event.kind === 'plan' ? event.attempt : 0
-  const planned = await planObject(deps, rule, object, attempt, isFirst && event.kind === 'created')
+  const delivery = event.kind === 'plan' ? 'asked' : isFirst ? 'first' : 'again'
+  const planned = await planObject(deps, rule, object, attemptOf(event, object), delivery)
   deps.telemetry.log('info', `object ${planned.outcome}`, {
     stage: 'plan',
     traceId: planned.row.traceId,

@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { isUnversioned } from './identity.ts'
 import type { ObjectState } from './ledger.ts'
 
@@ -103,7 +103,8 @@ export const currentAt = (
   const [newest] = until
   if (!newest) return undefined
   const together = until.filter((version) => second(version.lastModified) === second(newest.lastModified))
-  const rivals = !isSettled && second(newest.lastModified) === second(at) ? until.slice(0, together.length + 1) : together
+  const rivals =
+    !isSettled && second(newest.lastModified) === second(at) ? until.slice(0, together.length + 1) : together
   if (rivals.some((rival) => !hasContentOf(rival, newest))) return 'ambiguous'
   return newest.deleted ? undefined : newest
 }
@@ -111,11 +112,9 @@ export const currentAt = (
 const ambiguity = (key: string): Waiting =>
   waiting(`ambiguous: two versions of ${key} may be the one that was published; publish with _PUBLISH.json to name it`)
 
-/** Without versions nothing tells a key that was added later from one that was replaced later. */
-const mayBeReplaced = (versions: readonly Candidate[], at: number): boolean => {
-  const oldest = versions.at(-1)
-  return oldest !== undefined && isUnversioned(oldest.version) && second(oldest.lastModified) > second(at)
-}
+/** Without versions nothing tells what a key that is newer than the marker was before, even where an older one is known. */
+const mayBeReplaced = ([newest]: readonly Candidate[], at: number): boolean =>
+  newest !== undefined && isUnversioned(newest.version) && second(newest.lastModified) > second(at)
 
 /** Every key's version at a time; none where no key had one. */
 const versionsAt = (
@@ -266,6 +265,7 @@ export const membersIndexed = (
   const before = newestOf(
     (keys.get(index.key) ?? []).filter((other) => second(other.lastModified) < second(index.lastModified)),
   )
+  const isIndexReplaced = mayBeReplaced(keys.get(index.key) ?? [], index.lastModified)
   const chosen: Candidate[] = [index]
   for (const shard of shards) {
     const key = folder === '.' ? shard : `${folder}/${shard}`
@@ -273,13 +273,13 @@ export const membersIndexed = (
     const current = currentAt(versions, index.lastModified)
     if (current === 'ambiguous') return ambiguity(key)
     // Of the publish before, unless this one leaves the shard as it was: nothing in the source tells which.
-    if (current && current.lastModified < before) return ambiguity(key)
+    if (current && (current.lastModified < before || mayBeReplaced(versions, index.lastModified))) return ambiguity(key)
     const after = versions.filter(
       (version) => second(version.lastModified) > second(index.lastModified) && !version.deleted,
     )
     const pick = current ?? after.at(-1)
     if (!pick) return waiting(`shard ${key}, which ${index.key} names, has not been published`)
-    if (!current && after.length > 1) return ambiguity(key)
+    if (!current && (after.length > 1 || isIndexReplaced)) return ambiguity(key)
     chosen.push(pick)
   }
   const named = new Set(chosen.map(({ key }) => key))

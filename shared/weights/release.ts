@@ -167,6 +167,31 @@ const wait = async (
   })
 }
 
+type Complete = Parameters<typeof sealRelease>[2]
+
+/** True when the release is sealed; a release that no manifest can hold waits, where a person sees it. */
+const sealOrWait = async (
+  deps: WeightsDeps,
+  release: Release,
+  complete: Complete,
+  done: string,
+  look: Look,
+): Promise<boolean> => {
+  try {
+    await sealRelease(deps, release, complete)
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error
+    await wait(deps, release, complete.marker, { reason: error.message }, look)
+    return false
+  }
+  await deps.releases.update(release.bucket, release.prefix, { done })
+  return true
+}
+
+/** Whether a member that is still being copied may be of the marked release. */
+const isUnderWay = ({ state, lastModified }: MemberRow, { member, kind }: Marked): boolean =>
+  state === 'copying' && (kind !== 'marker' || lastModified <= member.lastModified)
+
 /** Evaluates one marker. True when the release that it fixes is sealed. */
 const settleMarker = async (
   deps: WeightsDeps,
@@ -176,6 +201,8 @@ const settleMarker = async (
   marked: Marked,
   look: Look,
 ): Promise<boolean> => {
+  // To list the source after every seal of a release of many would take longer than to copy it.
+  if (!look.isSweep && members.some((member) => isUnderWay(member, marked))) return false
   const judgement = await judge(deps, rule, release, members, marked, look.touchedAt).catch(whenUnreadable)
   if (judgement.kind === 'digest') for (const candidate of judgement.candidates) await requestDigest(deps, candidate)
   const open = judgement.kind === 'members' ? unready(judgement.members) : judgement
@@ -183,15 +210,13 @@ const settleMarker = async (
     if (open) await wait(deps, release, marked.member, open, look)
     return false
   }
-  const publishedAt = newestOf([marked.member, ...judgement.members])
-  await sealRelease(deps, release, {
+  const complete: Complete = {
     members: judgement.members,
     completeness: marked.kind,
     marker: marked.member,
-    publishedAt,
-  })
-  await deps.releases.update(release.bucket, release.prefix, { done: marked.member.traceId })
-  return true
+    publishedAt: newestOf([marked.member, ...judgement.members]),
+  }
+  return sealOrWait(deps, release, complete, marked.member.traceId, look)
 }
 
 const isSealed = (member: MemberRow): boolean => member.state === 'protected' || member.state === 'sealed'
@@ -215,14 +240,14 @@ const infer = async (
     if (open) await wait(deps, release, null, open, look)
     return false
   }
-  await sealRelease(deps, release, {
-    members: judgement.members,
-    completeness: 'inferred',
-    marker: null,
-    publishedAt: newest,
-  })
-  await deps.releases.update(release.bucket, release.prefix, { done: `inferred-${newest}` })
-  return true
+  const { members: complete } = judgement
+  return sealOrWait(
+    deps,
+    release,
+    { members: complete, completeness: 'inferred', marker: null, publishedAt: newest },
+    `inferred-${newest}`,
+    look,
+  )
 }
 
 /**

@@ -1,6 +1,7 @@
 import { mapInOrder } from '../bounded.ts'
 import { ChecksumMismatchError, CorruptError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
+import { discard } from './buffers.ts'
 import { boundsWithin, compareChecksum, createPieceDigester } from './check.ts'
 import { sha256Hex } from './codec.ts'
 import type { Check } from './ledger.ts'
@@ -144,6 +145,7 @@ export const fetchToPartial = async (
       position += plain.length
       fetchedBytes += fetched
       deps.onBytes(plain.length)
+      discard(plain)
       if (position - journaled >= journalEveryBytes) await journal()
     }
     if (position !== manifest.size) throw new CorruptError(`wrote ${position} bytes of ${manifest.size}`)

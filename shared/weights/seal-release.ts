@@ -1,16 +1,19 @@
-import { CorruptError } from '../errors.ts'
+import { CorruptError, InvalidInputError } from '../errors.ts'
 import { sha256Hex } from './codec.ts'
 import type { WeightsDeps } from './deps.ts'
 import type { MemberRow } from './ledger.ts'
 import { formatVersion, parseRecord, type ReleaseManifest, releaseManifestSchema, toBytes } from './manifest.ts'
 import { objectManifestName, releaseName } from './names.ts'
-import { hashOf } from './outcome.ts'
+import { hashOf, hashOfAll } from './outcome.ts'
 import { keepAsItIs } from './presence.ts'
 import type { Candidate } from './release-rules.ts'
 
 export type Release = { bucket: string; prefix: string; model: string; version?: string }
 
 const manifestBytesMax = 64 * 2 ** 20
+/** What the records' one space of indent adds to a member, and all that is not members. */
+const memberIndentBytes = 64
+const envelopeBytesMax = 16 * 2 ** 10
 
 const stamp = (at: number): string => new Date(at).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').concat('Z')
 
@@ -23,6 +26,15 @@ const memberEntries = (release: Release, members: readonly Candidate[]): Release
       return { path, bucket: release.bucket, key, version, planId, size, manifest, manifestDigest }
     })
     .toSorted((a, b) => (a.path < b.path ? -1 : 1))
+
+/** Readers take a manifest as one piece of bounded size: a larger one would be sealed for nobody. */
+const refuseTooMany = (members: ReleaseManifest['members']): void => {
+  const bytes = members.reduce((sum, member) => sum + Buffer.byteLength(JSON.stringify(member)) + memberIndentBytes, 0)
+  if (bytes + envelopeBytesMax > manifestBytesMax)
+    throw new InvalidInputError(
+      `the ${members.length} objects of the release do not fit in a manifest of ${manifestBytesMax} bytes: publish it as several`,
+    )
+}
 
 /** The release was sealed by an earlier call, which may have ended before it told the chain. */
 const adoptRelease = async (deps: WeightsDeps, name: string): Promise<void> => {
@@ -47,7 +59,8 @@ export const sealRelease = async (
   },
 ): Promise<void> => {
   const members = memberEntries(release, complete.members)
-  const listDigest = hashOf(...members.map(({ path, version }) => `${path}\0${version}`))
+  refuseTooMany(members)
+  const listDigest = hashOfAll(members.map(({ path, version }) => `${path}\0${version}`))
   const version = release.version ?? `${stamp(complete.publishedAt)}-${listDigest.slice(0, 8)}`
   const releaseId = hashOf(
     release.bucket,

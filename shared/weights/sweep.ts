@@ -29,8 +29,13 @@ export const sweep = async (deps: WeightsDeps, deadline: Deadline): Promise<Swep
       deps.telemetry.log('error', 'the sweep passed over one', { ...fields, error })
     }
   }
+  // A long backlog of objects must not keep releases from being looked at: those that wait for time have only the sweep.
+  const objectsEndMs = (deadline.remainingMs() + reserveMs) / 2
   for await (const row of deps.objects.pending()) {
-    if (deadline.remainingMs() < reserveMs) return { ...swept, finished: false }
+    if (deadline.remainingMs() < objectsEndMs) {
+      swept.finished = false
+      break
+    }
     swept.pending += 1
     await guarded(
       async () => {
@@ -50,6 +55,6 @@ export const sweep = async (deps: WeightsDeps, deadline: Deadline): Promise<Swep
     swept.releases += 1
     await guarded(() => evaluateRelease(deps, release.bucket, release, { sweep: true }), { model: release.model })
   }
-  deps.telemetry.count('PendingObjects', swept.pending)
+  if (swept.finished) deps.telemetry.count('PendingObjects', swept.pending)
   return swept
 }

@@ -4,10 +4,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createMemoryBlobStore, type MemoryBlobStore } from '../../shared/clouds/memory/blob-store.ts'
 import { DeniedError } from '../../shared/errors.ts'
-import { toBytes } from '../../shared/weights/manifest.ts'
-import { failedName, waitingName } from '../../shared/weights/names.ts'
 import { runCli } from '../support/cli.ts'
-import { noise, writeObject, writeRelease } from '../support/replica.ts'
+import { writeReplica } from '../support/cli-replica.ts'
+import { writeRelease } from '../support/replica.ts'
 
 let dir: string
 let store: MemoryBlobStore
@@ -20,67 +19,9 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 const cli = (...args: string[]) => runCli(args, { store, cwd: dir })
 const jsonOf = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>
 
-/** Two versions of `llama`, the newer one not protected, and a single object in two versions. */
-const writeReplica = async () => {
-  const config = await writeObject(store, { key: 'llama/1/config.json', bytes: Buffer.from('{"layers": 2}') })
-  const weights = await writeObject(store, {
-    key: 'llama/1/model.safetensors',
-    bytes: noise(70_000, 1),
-    chunkBytes: 30_000,
-  })
-  const files = [
-    { path: 'config.json', object: config },
-    { path: 'shards/model.safetensors', object: weights },
-  ]
-  await writeRelease(store, { model: 'llama', version: '1', files })
-  await writeRelease(store, {
-    model: 'llama',
-    version: '2',
-    files: files.slice(0, 1),
-    change: { state: 'sealed', publishedAt: '2026-05-02T10:00:00.000Z', parent: { version: '1', releaseId: 'x' } },
-  })
-  await writeObject(store, { key: 'single#1.bin', version: 'old', bytes: noise(500, 5) })
-  await writeObject(store, {
-    key: 'single#1.bin',
-    version: 'new',
-    bytes: noise(600, 6),
-    change: {
-      source: {
-        bucket: 'models',
-        key: 'single#1.bin',
-        version: 'new',
-        etag: 'e',
-        lastModified: '2026-05-02T00:00:00.000Z',
-      },
-    },
-  })
-  return { config, weights }
-}
-
-const writeTroubles = async (): Promise<void> => {
-  const failed = {
-    format: 'lifeboat/failed',
-    formatVersion: '1.0',
-    state: 'refused',
-    traceId: 'a1',
-    reason: 'checksum mismatch',
-    bucket: 'models',
-    key: 'evil\u001b[2Jname',
-    version: 'v9',
-    at: '2026-05-01T00:00:00.000Z',
-  }
-  await store.create(failedName('refused', 'a1'), toBytes(failed))
-  const waiting = { format: 'lifeboat/waiting', formatVersion: '1.0', bucket: 'models', model: 'llama', marker: null }
-  const record = (version: string, reason: string, at: string): Uint8Array =>
-    toBytes({ ...waiting, version, reason, at })
-  await store.create(waitingName('llama', '1', 'aa'), record('1', 'sealed since', '2026-05-01T09:00:00.000Z'))
-  await store.create(waitingName('llama', '3', 'bb'), record('3', 'an older reason', '2026-05-02T09:00:00.000Z'))
-  await store.create(waitingName('llama', '3', 'cc'), record('3', 'shard 2 is missing', '2026-05-03T09:00:00.000Z'))
-}
-
 describe('lifeboat restore', () => {
   test('a bare model is its newest protected version', async () => {
-    const { weights } = await writeReplica()
+    const { weights } = await writeReplica(store)
     const { code, stdout, stderr } = await cli('restore', 'llama', '--to', 'out')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toBe(`llama@1 (protected, 2d ago) is in ${join(dir, 'out')}\nrestored 2 files, 68.4 KiB, in 0s\n`)
@@ -88,7 +29,7 @@ describe('lifeboat restore', () => {
   })
 
   test('--json says the same twice, apart from what was fetched', async () => {
-    await writeReplica()
+    await writeReplica(store)
     const first = await cli('restore', 'llama@2', '--to', 'one', '--json')
     await rm(join(dir, 'one'), { recursive: true })
     const second = await cli('restore', 'llama@2', '--to', 'one', '--json')
@@ -105,7 +46,7 @@ describe('lifeboat restore', () => {
   })
 
   test('an object by its key, newest or by version, where the key holds a # too', async () => {
-    await writeReplica()
+    await writeReplica(store)
     expect((await cli('restore', 's3://models/single#1.bin', '--to', '.')).code).toBe(0)
     expect((await readFile(join(dir, 'single#1.bin'))).length).toBe(600)
     expect((await cli('restore', 's3://models/single#1.bin#old', '--to', '.', '--overwrite')).code).toBe(0)
@@ -124,7 +65,7 @@ describe('lifeboat restore', () => {
     [['restor', 'llama'], 2, 'Did you mean restore?'],
     [['ls', '--nosuch'], 2, "unknown option '--nosuch'"],
   ])('%j ends with %i', async (args, expected, message) => {
-    await writeReplica()
+    await writeReplica(store)
     const { code, stdout, stderr } = await cli(...args)
     expect(stderr).toContain(message)
     expect(stderr).toMatch(/^lifeboat: .*\n(\(Did you mean restore\?\)\n)?$/)
@@ -132,7 +73,7 @@ describe('lifeboat restore', () => {
   })
 
   test('damage, a newer format, unsafe paths and a folder in use each have their exit code', async () => {
-    const { weights, config } = await writeReplica()
+    const { weights, config } = await writeReplica(store)
     await writeFile(join(dir, 'config.json'), 'mine')
     expect(await cli('restore', 'llama', '--to', '.')).toMatchObject({ code: 2, stdout: '' })
     expect(await readFile(join(dir, 'config.json'), 'utf8')).toBe('mine')
@@ -151,7 +92,7 @@ describe('lifeboat restore', () => {
   })
 
   test('a denied replica is 3, an interrupt 130, a defect 70 with a hint and no stack', async () => {
-    await writeReplica()
+    await writeReplica(store)
     const denied = {
       ...store,
       list: () => {
@@ -177,74 +118,6 @@ describe('lifeboat restore', () => {
     const stopped = await runCli(args, { store, signal: interrupt.signal })
     expect(stopped.code).toBe(130)
     expect((await readdir(dir, { recursive: true })).filter((name) => name.endsWith('json'))).toEqual([])
-  })
-})
-
-describe('lifeboat ls', () => {
-  test('an empty replica says what to look for', async () => {
-    const { code, stdout } = await cli('ls')
-    expect(code).toBe(0)
-    expect(stdout).toContain('no releases in the replica')
-  })
-
-  test('models, versions and members', async () => {
-    await writeReplica()
-    await writeTroubles()
-    expect((await cli('ls')).stdout).toBe(
-      [
-        'model  newest  state      versions  objects      size  published',
-        'llama  1       protected         2        2  68.4 KiB  2d ago     1 waiting',
-        '',
-      ].join('\n'),
-    )
-    expect((await cli('ls', 'llama')).stdout).toBe(
-      [
-        'version  state      complete by  objects      size  published',
-        '3        waiting    -                  -         -  1h ago     shard 2 is missing',
-        '2        sealed     exact              1      13 B  1d ago     after 1',
-        '1        protected  exact              2  68.4 KiB  2d ago',
-        '',
-      ].join('\n'),
-    )
-    const members = await cli('ls', 'llama@1')
-    expect(members.stdout).toContain('shards/model.safetensors  68.4 KiB  v1')
-    expect(await cli('ls', 'nosuch')).toMatchObject({ code: 4 })
-  })
-
-  test('objects below a prefix, and that there are more', async () => {
-    await writeReplica()
-    const all = jsonOf((await cli('ls', 's3://models/', '--json')).stdout)
-    expect(all).toMatchObject({ schema: 1, truncated: false })
-    expect(
-      (all['objects'] as { key: string; version: string }[]).map(({ key, version }) => `${key} ${version}`),
-    ).toEqual(['llama/1/config.json v1', 'llama/1/model.safetensors v1', 'single#1.bin new', 'single#1.bin old'])
-    expect((await cli('ls', 's3://models/llama/1/c')).stdout).toMatch(
-      /^key .*\nllama\/1\/config\.json +v1 +protected +13 B +2d ago\n$/,
-    )
-    expect((await cli('ls', 's3://models/', '--limit', '2')).stdout).toContain('and more: this is the first 2 records')
-    expect((await cli('ls', 's3://other/')).stdout).toBe('nothing in the replica begins with s3://other/\n')
-    expect((await cli('ls', '--limit', '0')).code).toBe(2)
-  })
-
-  test('--failed has reasons, and a terminal obeys none of the names', async () => {
-    await writeReplica()
-    await writeTroubles()
-    const { stdout } = await cli('ls', '--failed')
-    expect(stdout).toContain('waiting  llama@3 (s3://models)')
-    expect(stdout).toContain('shard 2 is missing')
-    expect(stdout).not.toContain('sealed since')
-    expect(stdout).not.toContain('an older reason')
-    expect(stdout).toContain('s3://models/evil\\u{1b}[2Jname#v9')
-    expect(stdout).not.toContain('\u001b')
-    const json = jsonOf((await cli('ls', '--failed', '--json')).stdout)
-    expect(json).toMatchObject({ failed: [{ key: 'evil\u001b[2Jname' }], waiting: [{ reason: 'shard 2 is missing' }] })
-  })
-
-  test('a damaged record is an error and not a shorter list', async () => {
-    await writeReplica()
-    const [release] = store.names().filter((name) => name.startsWith('releases/'))
-    store.corrupt(release!, () => Buffer.from('{'))
-    expect(await cli('ls')).toMatchObject({ code: 5, stdout: '' })
   })
 })
 

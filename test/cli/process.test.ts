@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { cpSync, existsSync, readdirSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, statSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +14,8 @@ import { noise, writeObject, writeRelease, type WrittenObject } from '../support
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const bin = join(root, 'cli/lifeboat.mjs')
 
+const chunkBytes = 50_000
+
 let dir: string
 let gcs: GcsServer
 let weights: WrittenObject
@@ -23,7 +25,7 @@ beforeAll(async () => {
   const storage = createStorage({ projectId: 'p', endpoint: gcs.url, token: 'lifeboat-admin' })
   await storage.createBucket('replica')
   const store = createGcsBlobStore({ storage, bucket: 'replica', prefix: 'team' })
-  weights = await writeObject(store, { key: 'llama/1/weights', bytes: noise(2_000_000, 1), chunkBytes: 50_000 })
+  weights = await writeObject(store, { key: 'llama/1/weights', bytes: noise(2_000_000, 1), chunkBytes })
   await writeRelease(store, { model: 'llama', version: '1', files: [{ path: 'weights', object: weights }] })
 })
 afterAll(async () => {
@@ -85,11 +87,12 @@ describe('the command as a process, over the embedded Cloud Storage, with AWS ou
   })
 
   test('an interrupt ends it with 130 and the next run goes on', async () => {
-    gcs.faults.push({ path: 'chunks', times: 1000, delayMs: 60 })
+    gcs.faults.push({ path: 'chunks', times: 1000, delayMs: 150 })
     const { child, ended } = start(['restore', 'llama', '--to', 'cut', ...replica])
     const partial = join(dir, 'cut/weights.lifeboat-partial')
-    while (!existsSync(partial)) await new Promise((resolve) => setTimeout(resolve, 10))
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    // The tenth chunk is asked for when the first ones are known to be right.
+    while ((statSync(partial, { throwIfNoEntry: false })?.size ?? 0) < 10 * chunkBytes)
+      await new Promise((resolve) => setTimeout(resolve, 10))
     child.kill('SIGINT')
     expect(await ended).toMatchObject({ code: 130, stdout: '' })
     expect(readdirSync(join(dir, 'cut')).sort()).toEqual(['weights.lifeboat-partial', 'weights.lifeboat-partial.json'])

@@ -44,15 +44,16 @@ describe('the embedded clouds', () => {
   })
 
   it('serve, each on a port and in a process of its own', async () => {
-    expect(new Set(Object.values(clouds.endpoints)).size).toBe(4)
-    expect(new Set(Object.values(clouds.pids)).size).toBe(4)
+    expect(new Set(Object.values(clouds.endpoints)).size).toBe(5)
+    expect(new Set(Object.values(clouds.pids)).size).toBe(5)
     expect(await Promise.all(services.map((service) => isHealthy(clouds.endpoints[service])))).toEqual([
       true,
       true,
       true,
       true,
+      true,
     ])
-    expect(messages).toHaveLength(4)
+    expect(messages).toHaveLength(5)
   })
 
   it('come back at the same place, with what they had', async () => {

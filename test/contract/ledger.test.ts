@@ -1,147 +1,24 @@
-import { BatchGetItemCommand, BatchWriteItemCommand } from '@aws-sdk/client-dynamodb'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { forEachBounded, toArray } from '../../shared/bounded.ts'
-import { createChunkIndex } from '../../shared/clouds/aws/chunk-index.ts'
-import { createObjectLedger } from '../../shared/clouds/aws/object-ledger.ts'
-import { createChain, createReleaseLedger } from '../../shared/clouds/aws/release-ledger.ts'
-import { createDigestLedger, createSegmentLedger } from '../../shared/clouds/aws/segment-ledger.ts'
-import { createMemoryChunkIndex, createMemoryLedger } from '../../shared/clouds/memory/ledger.ts'
-import { createMemoryChain, createMemoryReleaseLedger } from '../../shared/clouds/memory/release-ledger.ts'
-import type {
-  Chain,
-  ChunkIndex,
-  DigestLedger,
-  MemberRow,
-  ObjectLedger,
-  ObjectRow,
-  ReleaseLedger,
-  SegmentLedger,
-  SegmentRow,
-} from '../../shared/weights/ledger.ts'
-import type { ChunkRef } from '../../shared/weights/manifest.ts'
-import { type LedgerTables, startLedgerTables } from '../support/ledger-table.ts'
+import {
+  objectRow,
+  large,
+  segmentRow,
+  range,
+  times,
+  countOf,
+  type Ledger,
+  ledgerFixture,
+} from '../support/ledger-fixture.ts'
 
-type Ledger = {
-  objects: ObjectLedger
-  segments: SegmentLedger
-  digests: DigestLedger
-  chunks: ChunkIndex
-  releases: ReleaseLedger
-  chain: Chain
-}
+const fixture = ledgerFixture()
 
-/** Segments of one counter in this suite: a plan of more of them has sharded counters. */
-const perCounter = 10
-let tables: LedgerTables
-beforeAll(async () => {
-  tables = await startLedgerTables()
-})
-afterAll(async () => tables.close())
+const piece = (number: number) => ({ start: number * 10, length: 10, value: `d${number}` })
 
-const onMemory = async (): Promise<Ledger> => {
-  const { objects, segments, digests } = createMemoryLedger()
-  return {
-    objects,
-    segments,
-    digests,
-    chunks: createMemoryChunkIndex(),
-    releases: createMemoryReleaseLedger(),
-    chain: createMemoryChain(),
-  }
-}
-const onDynamoDb = async (): Promise<Ledger> => {
-  const table = await tables.create()
-  const { client } = tables
-  return {
-    objects: createObjectLedger(client, table, perCounter),
-    segments: createSegmentLedger(client, table, perCounter),
-    digests: createDigestLedger(client, table),
-    chunks: createChunkIndex(client, table),
-    releases: createReleaseLedger(client, table),
-    chain: createChain(client, table),
-  }
-}
-
-const objectRow = (over: Partial<ObjectRow> = {}): ObjectRow => ({
-  traceId: 'trace-1',
-  source: { bucket: 'models', key: 'a/ö b\n.bin', etag: 'e', lastModified: 1000, size: 30, checksums: [] },
-  version: 'v1',
-  planId: 'plan-1',
-  attempt: 0,
-  state: 'copying',
-  left: 3,
-  phase: 'copy',
-  segments: 3,
-  cutter: 'gear/1',
-  warnings: ['careful'],
-  tensors: [],
-  check: { algorithm: 'SHA1', type: 'COMPOSITE', value: 'x-2', parts: [[15, 2]] },
-  release: { model: 'a', version: 'v', path: 'b', prefix: 'a/v/' },
-  plannedAt: 2000,
-  since: 1000,
-  ...over,
-})
-const large = (segments: number, over: Partial<ObjectRow> = {}): ObjectRow =>
-  objectRow({ segments, left: segments, ...over })
-const segmentRow = (index: number, over: Partial<SegmentRow> = {}): SegmentRow => ({
-  traceId: 'trace-1',
-  planId: 'plan-1',
-  offset: index * 10,
-  size: 10,
-  index,
-  parts: [
-    {
-      kind: 'chunks',
-      id: `sha256:${'0'.repeat(64)}`,
-      storedBytes: 5,
-      crc32c: 1,
-      generation: '1',
-      offset: index * 10,
-      size: 10,
-      chunks: 1,
-    },
-  ],
-  pieces: [{ start: index * 10, length: 10, value: 'AAAA' }],
-  bytesSent: 10,
-  bytesReused: 0,
-  ...over,
-})
-const member = (over: Partial<MemberRow> = {}): MemberRow => ({
-  bucket: 'models',
-  prefix: 'a/v/',
-  path: 'b',
-  key: 'a/v/b',
-  traceId: 'trace-1',
-  version: 'v1',
-  etag: 'e',
-  lastModified: 1000,
-  size: 30,
-  state: 'copying',
-  planId: 'plan-1',
-  ...over,
-})
-const chunkRef = (number: number): ChunkRef => ({
-  id: `sha256:${number.toString(16).padStart(64, '0')}`,
-  length: 10,
-  codec: 'raw',
-  base: null,
-  storedBytes: 26,
-  crc32c: number,
-  generation: '1',
-})
-const idOf = (number: number): string => number.toString(16).padStart(64, '0')
-const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
-const times = async <T>(count: number, work: (index: number) => Promise<T>): Promise<T[]> =>
-  Promise.all(range(count).map(work))
-const countOf = (all: readonly unknown[], one: unknown): number => all.filter((item) => item === one).length
-
-describe.each([
-  ['memory', onMemory],
-  ['DynamoDB, embedded', onDynamoDb],
-])('a ledger: %s', (_name, open) => {
+describe.each(fixture.targets)('a ledger: %s', (_name, openLedger) => {
   let ledger: Ledger
   beforeEach(async () => {
-    ledger = await open()
+    ledger = await openLedger()
   })
   const left = async (): Promise<number | undefined> => (await ledger.objects.get('trace-1'))?.left
 
@@ -322,8 +199,6 @@ describe.each([
   })
 
   describe('digests', () => {
-    const piece = (number: number) => ({ start: number * 10, length: 10, value: `d${number}` })
-
     it('begin once, when all is copied, and are counted once each', async () => {
       await ledger.objects.begin(objectRow({ segments: 1, left: 1 }))
       expect(await ledger.digests.begin('trace-1', 'plan-1', 2)).toBe(false)
@@ -357,170 +232,5 @@ describe.each([
       await ledger.segments.finish(segmentRow(3))
       expect(await left()).toBe(0)
     })
-  })
-
-  describe('chunks', () => {
-    it('gives back what was recorded, in any number at once', { timeout: 60_000 }, async () => {
-      await ledger.chunks.record(range(230).map(chunkRef))
-      await ledger.chunks.record([])
-      const found = await times(260, async (number) => ledger.chunks.lookup(idOf(number)))
-      expect(found.slice(0, 230)).toEqual(range(230).map(chunkRef))
-      expect(found.slice(230)).toEqual(range(30).map(() => undefined))
-    })
-
-    it('keeps the last of several words about one chunk, and forgets it', async () => {
-      await ledger.chunks.record([chunkRef(1), { ...chunkRef(1), generation: '2' }])
-      await ledger.chunks.record([{ ...chunkRef(1), generation: '3' }])
-      expect((await ledger.chunks.lookup(idOf(1)))?.generation).toBe('3')
-      await ledger.chunks.forget(idOf(1))
-      await ledger.chunks.forget(idOf(2))
-      expect(await ledger.chunks.lookup(idOf(1))).toBeUndefined()
-    })
-  })
-
-  describe('releases', () => {
-    const release = { model: 'a', version: 'v' }
-
-    it('keep a member for each version and the release open', async () => {
-      expect(await ledger.releases.get('models', 'a/v/')).toBeUndefined()
-      expect(await ledger.releases.members('models', 'a/v/')).toEqual([])
-      await ledger.releases.touch(member(), release, 5)
-      await ledger.releases.touch(member({ traceId: 'trace-2', crc64nvme: 'c' }), release, 6)
-      await ledger.releases.touch(member({ traceId: 'trace-3', prefix: 'a/w/' }), { model: 'a' }, 7)
-      expect(await ledger.releases.get('models', 'a/v/')).toEqual({
-        bucket: 'models',
-        prefix: 'a/v/',
-        ...release,
-        touchedAt: 6,
-        done: [],
-      })
-      expect(await ledger.releases.get('models', 'a/w/')).not.toHaveProperty('version')
-      const members = await ledger.releases.members('models', 'a/v/')
-      expect(members.toSorted((a, b) => (a.traceId < b.traceId ? -1 : 1))).toEqual([
-        member(),
-        member({ traceId: 'trace-2', crc64nvme: 'c' }),
-      ])
-      expect((await toArray(ledger.releases.open())).map(({ prefix }) => prefix)).toHaveLength(2)
-    })
-
-    it.each([
-      ['protected', 'copying', 'plan-1', false],
-      ['protected', 'copying', 'plan-2', false],
-      ['protected', 'superseded', 'plan-1', false],
-      ['sealed', 'refused', 'plan-1', false],
-      ['superseded', 'copying', 'plan-1', false],
-      ['superseded', 'copying', 'plan-2', true],
-      ['superseded', 'protected', 'plan-1', true],
-      ['copying', 'copying', 'plan-2', true],
-      ['copying', 'refused', 'plan-1', true],
-      ['protected', 'protected', 'plan-1', true],
-    ] as const)('do not let a late word hide an end: %s, then %s of %s: %s', async (from, to, planId, replaced) => {
-      await ledger.releases.touch(member({ state: from }), release, 5)
-      await ledger.releases.touch(member({ state: to, planId, sha256: 'new' }), release, 6)
-      const [found] = await ledger.releases.members('models', 'a/v/')
-      expect(found).toEqual(replaced ? member({ state: to, planId, sha256: 'new' }) : member({ state: from }))
-    })
-
-    it('remember what is done and what is waited for', async () => {
-      await ledger.releases.touch(member(), release, 5)
-      await ledger.releases.update('models', 'a/v/', { waiting: 'for b' })
-      expect(await ledger.releases.get('models', 'a/v/')).toMatchObject({ waiting: 'for b', done: [] })
-      await times(3, async (index) => ledger.releases.update('models', 'a/v/', { done: `m${index}` }))
-      await ledger.releases.update('models', 'a/v/', { done: 'm1' })
-      const row = await ledger.releases.get('models', 'a/v/')
-      expect(row!.done.toSorted()).toEqual(['m0', 'm1', 'm2'])
-      expect(row).not.toHaveProperty('waiting')
-      await ledger.releases.touch(member({ traceId: 'trace-2' }), release, 9)
-      expect((await ledger.releases.get('models', 'a/v/'))!.done).toHaveLength(3)
-    })
-
-    it('close only where nothing touched them since', async () => {
-      const open = async () => (await toArray(ledger.releases.open())).length
-      await ledger.releases.touch(member(), release, 5)
-      await ledger.releases.touch(member(), release, 6)
-      await ledger.releases.update('models', 'a/v/', { closeIf: 5 })
-      expect(await open()).toBe(1)
-      await ledger.releases.update('models', 'a/v/', { closeIf: 6 })
-      expect(await open()).toBe(0)
-      await ledger.releases.touch(member(), release, 7)
-      expect(await open()).toBe(1)
-    })
-
-    it('take an order to evaluate for no member', async () => {
-      await ledger.releases.touch(member(), release, 5)
-      await ledger.releases.request('models', 'a/v/', 6)
-      expect(await ledger.releases.members('models', 'a/v/')).toEqual([member()])
-      expect(await toArray(ledger.objects.pending())).toEqual([])
-    })
-  })
-
-  describe('chains', () => {
-    it('never give a number twice', async () => {
-      const given = await times(50, async () => (await ledger.chain.next('k')).sequence)
-      expect(given.toSorted((a, b) => a - b)).toEqual(range(50).map((number) => number + 1))
-      expect((await ledger.chain.next('other')).sequence).toBe(1)
-    })
-
-    it('remember the newest sealed manifest, however late an older one is told of', async () => {
-      expect(await ledger.chain.next('k')).toEqual({ sequence: 1, previousDigest: null })
-      await ledger.chain.advance('k', 1, 'd1', { version: 'v1' })
-      await ledger.chain.advance('k', 3, 'd3', { version: 'v3' })
-      await ledger.chain.advance('k', 2, 'd2', { version: 'v2' })
-      await ledger.chain.advance('k', 3, 'again')
-      expect(await ledger.chain.next('k')).toEqual({
-        sequence: 2,
-        previousDigest: 'd3',
-        previous: { version: 'v3' },
-      })
-    })
-  })
-})
-
-describe('the chunk index on DynamoDB', () => {
-  it('asks again for keys that were left out, and writes again what was left out', async () => {
-    const table = await tables.create()
-    const { client } = tables
-    let batches = 0
-    const partly = {
-      send: async (command: BatchGetItemCommand | BatchWriteItemCommand) => {
-        batches += 1
-        if (command instanceof BatchGetItemCommand) {
-          const keys = command.input.RequestItems![table]!.Keys!
-          command.input.RequestItems![table]!.Keys = keys.slice(0, 30)
-          const output = await client.send(command)
-          return { ...output, UnprocessedKeys: keys.length > 30 ? { [table]: { Keys: keys.slice(30) } } : {} }
-        }
-        const requests = command.input.RequestItems![table]!
-        command.input.RequestItems![table] = requests.slice(0, 10)
-        const output = await client.send(command)
-        return { ...output, UnprocessedItems: requests.length > 10 ? { [table]: requests.slice(10) } : {} }
-      },
-    } as unknown as typeof client
-    await createChunkIndex(partly, table).record(range(60).map(chunkRef))
-    expect(batches).toBe(3 + 3 + 1)
-    batches = 0
-    const index = createChunkIndex(partly, table)
-    const found = await times(60, async (number) => index.lookup(idOf(number)))
-    expect(found).toEqual(range(60).map(chunkRef))
-    expect(batches).toBe(2)
-    await index.lookup(idOf(7))
-    expect(batches).toBe(2)
-  })
-
-  it('rejects every lookup of a batch that fails, and the next one works', async () => {
-    const table = await tables.create()
-    let isDown = true
-    const { client } = tables
-    const flaky = {
-      send: async (command: BatchGetItemCommand) => {
-        if (isDown) throw new Error('validation')
-        return client.send(command)
-      },
-    } as unknown as typeof client
-    const index = createChunkIndex(flaky, table)
-    const results = await Promise.allSettled(range(3).map(async (number) => index.lookup(idOf(number))))
-    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
-    isDown = false
-    expect(await index.lookup(idOf(1))).toBeUndefined()
   })
 })

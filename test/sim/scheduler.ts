@@ -10,6 +10,7 @@ export const createScheduler = (random: () => number) => {
   let waiting: { go(): void; die(error: Error): void; step: string }[] = []
   let crashRate = 0
   let isOn = false
+  let steps = 0
   const onStep: OnStep = (step, when) => {
     if (!isOn) return undefined
     if (when === 'after') {
@@ -22,9 +23,9 @@ export const createScheduler = (random: () => number) => {
   const run = async (calls: readonly (() => Promise<unknown>)[], rate: number): Promise<number> => {
     isOn = true
     crashRate = rate
-    let results: PromiseSettledResult<unknown>[] | undefined
-    void Promise.allSettled(calls.map(async (call) => call())).then((settled) => (results = settled))
-    for (let idle = 0; !results;) {
+    const outcome: { results?: PromiseSettledResult<unknown>[] } = {}
+    void Promise.allSettled(calls.map(async (call) => call())).then((results) => Object.assign(outcome, { results }))
+    for (let idle = 0; !outcome.results;) {
       for (let turn = 0; turn < 8; turn += 1) await Promise.resolve()
       const [one] = waiting.splice(Math.floor(random() * waiting.length), 1)
       if (!one) {
@@ -34,14 +35,15 @@ export const createScheduler = (random: () => number) => {
         continue
       }
       idle = 0
+      steps += 1
       if (random() < crashRate) one.die(new Killed(`before ${one.step}`))
       else one.go()
     }
     isOn = false
     waiting = []
-    for (const result of results)
+    for (const result of outcome.results)
       if (result.status === 'rejected' && !(result.reason instanceof Killed)) throw result.reason
-    return results.filter(({ status }) => status === 'rejected').length
+    return outcome.results.filter(({ status }) => status === 'rejected').length
   }
-  return { onStep, run }
+  return { onStep, run, steps: () => steps }
 }

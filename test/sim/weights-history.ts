@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { toArray } from '../../shared/bounded.ts'
 import type { PutOptions } from '../../shared/clouds/memory/source.ts'
+import { isRetryable } from '../../shared/errors.ts'
 import type { SourceObject } from '../../shared/ports.ts'
+import { encodeBodyHeader } from '../../shared/weights/body.ts'
 import { traceIdOf, versionOf } from '../../shared/weights/identity.ts'
-import { toBytes } from '../../shared/weights/manifest.ts'
+import { type ObjectManifest, toBytes } from '../../shared/weights/manifest.ts'
 import { objectManifestName } from '../../shared/weights/names.ts'
 import { chunksOfParts } from '../../shared/weights/read.ts'
 import { bodyName } from '../../shared/weights/store.ts'
@@ -103,7 +106,10 @@ const cancelOne = async ({ world, random }: Actor): Promise<void> => {
 
 const poisonOne = async ({ world, random }: Actor): Promise<void> => {
   const id = sha256(bodyFor('a.bin', random))
-  await world.store.create(`chunks/${id.slice(0, 2)}/${id}`, noise(40, 77))
+  const plain = noise(90, 77)
+  const header = encodeBodyHeader({ codec: 'raw', plainLength: plain.length })
+  const body = random() < 0.5 ? plain : Buffer.concat([header, plain])
+  await world.store.create(`chunks/${id.slice(0, 2)}/${id}`, body)
 }
 
 const deleteOne = async ({ world, random }: Actor): Promise<void> => {
@@ -125,18 +131,18 @@ const quiesce = async (world: World): Promise<void> => {
   }
   for (let round = 0; round < 6; round += 1) {
     const failed = await world.run({ triesMax: 3 })
-    if (failed.length > 0) throw failed[0]
+    for (const error of failed) if (!isRetryable(error)) throw error
     world.tick(31 * 60_000)
     const swept = await world.sweep()
     if (swept.failed > 0) throw new Error('the sweep failed', { cause: world.telemetry.lines.at(-1)?.fields })
-    if (swept.pending === 0 && world.workQueue.messages.length === 0 && round > 2) return
+    if (swept.pending === 0 && world.workQueue.messages.length === 0 && round > 0) return
   }
 }
 
-const objectProblems = async ({ world, bodies }: Actor): Promise<string[]> => {
+const objectProblems = async ({ world, bodies }: Actor, manifests: ObjectManifest[]): Promise<string[]> => {
   const problems: string[] = []
   const sealed = new Map<string, number>()
-  for (const manifest of await world.manifests()) {
+  for (const manifest of manifests) {
     const name = `${manifest.source.key} ${manifest.source.version}`
     sealed.set(name, (sealed.get(name) ?? 0) + 1)
     const body = bodies.get(name)
@@ -162,12 +168,16 @@ const hasSharedSecond = async (world: World): Promise<boolean> => {
   return new Set(entries.map(({ key, lastModified }) => `${key} ${lastModified}`)).size < entries.length
 }
 
-const releaseProblems = async ({ world, markers }: Actor, allMustSeal: boolean): Promise<string[]> => {
+const releaseProblems = async (
+  { world, markers, bodies }: Actor,
+  manifests: ObjectManifest[],
+  allMustSeal: boolean,
+): Promise<string[]> => {
   const problems: string[] = []
-  const manifests = await world.manifests()
   const releases = await world.releases()
   for (const release of releases) {
     const found = new Map<string, string>()
+    const states = new Set<string>()
     for (const member of release.members) {
       const manifest = manifests.find(
         ({ source, planId }) =>
@@ -176,12 +186,17 @@ const releaseProblems = async ({ world, markers }: Actor, allMustSeal: boolean):
       const bytes = await world.store.read(member.manifest)
       if (!manifest || !bytes || `sha256:${sha256(bytes)}` !== member.manifestDigest)
         problems.push(`release ${release.releaseId} names ${member.key}, which is not in the replica`)
-      else found.set(member.path, sha256(await world.restore(manifest)))
+      else {
+        states.add(manifest.state)
+        found.set(member.path, sha256(bodies.get(`${member.key} ${member.version}`) ?? noise(1)))
+      }
     }
+    if (release.state !== (states.has('sealed') ? 'sealed' : 'protected'))
+      problems.push(`release ${release.releaseId} is ${release.state} of ${[...states].join(', ')}`)
     const marker = markers.find(({ key, version }) => key === release.marker?.key && version === release.marker.version)
     if (release.completeness === 'inferred') continue
     if (!marker) problems.push(`release ${release.releaseId} has no marker that was published`)
-    else if (JSON.stringify([...marker.expected].toSorted()) !== JSON.stringify([...found].toSorted()))
+    else if (!isDeepStrictEqual(found, marker.expected))
       problems.push(
         `release ${release.releaseId} has ${[...found.keys()].join(', ')}, not ${[...marker.expected.keys()].join(', ')} as published`,
       )
@@ -193,8 +208,10 @@ const releaseProblems = async ({ world, markers }: Actor, allMustSeal: boolean):
   return problems
 }
 
-/** Runs the history of a seed; answers what is wrong at its end, and how many calls died on the way. */
-export const runHistory = async (seed: number): Promise<{ problems: string[]; killed: number }> => {
+export type Outcome = { problems: string[]; killed: number; steps: number; logged: string[] }
+
+/** Runs the history of a seed; answers what is wrong at its end, and what happened on the way. */
+export const runHistory = async (seed: number): Promise<Outcome> => {
   const random = seeded(seed)
   const versioning = pick(random, ['versioned', 'versioned', 'unversioned', 'suspended'] as const)
   const scheduler = createScheduler(random)
@@ -235,15 +252,16 @@ export const runHistory = async (seed: number): Promise<{ problems: string[]; ki
     [versioning === 'versioned' ? 0.5 : 0, async () => deleteOne(actor)],
   ]
   const total = actions.reduce((sum, [weight]) => sum + weight, 0)
-  for (let step = 0; step < 24; step += 1) {
+  for (let step = 0; step < 18; step += 1) {
     let at = random() * total
     const chosen = actions.find(([weight]) => (at -= weight) < 0)
     await chosen?.[1]()
   }
   await quiesce(world)
+  const manifests = await world.manifests()
   const problems = [
-    ...(await objectProblems(actor)),
-    ...(await releaseProblems(actor, versioning === 'versioned' && !(await hasSharedSecond(world)))),
+    ...(await objectProblems(actor, manifests)),
+    ...(await releaseProblems(actor, manifests, versioning === 'versioned' && !(await hasSharedSecond(world)))),
   ]
-  return { problems, killed }
+  return { problems, killed, steps: scheduler.steps(), logged: world.telemetry.lines.map(({ message }) => message) }
 }

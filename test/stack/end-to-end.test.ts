@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createModel, writeModel } from '../../local/start/synthetic-model.ts'
 import { filesAt, publish, uploadFile } from '../../local/start/publish.ts'
 import { differences, runLifeboat } from '../../local/start/verify.ts'
@@ -23,11 +23,14 @@ import {
 
 /** The packaged functions, both clouds and the event sources, over real sockets. */
 
+// Long only where something else has the machine; nothing waits for it.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 })
+
 let it: TestStack
 const dir = mkdtempSync(join(tmpdir(), 'lifeboat-e2e-'))
 beforeAll(async () => {
   it = await startTestStack(join(dir, 'stack'))
-}, 120_000)
+})
 afterAll(async () => {
   await it.stop()
   rmSync(dir, { recursive: true, force: true })
@@ -44,7 +47,8 @@ const sealed = async (bucket: string, prefix: string, count: number) =>
       const found = await ofKeys(bucket, prefix)
       return found.length >= count && found
     },
-    async () => `${count} manifests of s3://${bucket}/${prefix}: ${(await ofKeys(bucket, prefix)).length}\n${it.log('planObject').slice(-1500)}\n${it.log('copySegment').slice(-3000)}`,
+    async () =>
+      `${count} manifests of s3://${bucket}/${prefix}: ${(await ofKeys(bucket, prefix)).length}\n${it.log('planObject').slice(-1500)}\n${it.log('copySegment').slice(-3000)}`,
   )
 
 const idle = async (): Promise<void> => {
@@ -52,7 +56,7 @@ const idle = async (): Promise<void> => {
 }
 
 describe('duplicates', () => {
-  test('an event delivered ten times, shuffled, makes one manifest', { timeout: 60_000 }, async () => {
+  test('an event delivered ten times, shuffled, makes one manifest', async () => {
     const bodies = [1, 2, 3, 4].map((seed) => noise(seed, 300_000 + seed))
     const versions = new Map<string, string>()
     for (const [index, body] of bodies.entries())
@@ -76,63 +80,59 @@ describe('duplicates', () => {
   })
 })
 
-describe('two publishes over the same keys', () => {
-  const publishOf = (bucket: SourceBucket, prefix: string, round: number) => {
-    const seed = 100 * (1 + buckets.indexOf(bucket))
-    const files = { 'a.bin': noise(seed + round, 2_500_000), 'b.bin': noise(seed + 10 + round, 60_000) }
-    const list = Object.entries(files).map(([key, body]) => ({ key, size: body.length, sha256: sha256(body) }))
-    const write = async (): Promise<void> => {
-      for (const [key, body] of Object.entries(files)) await it.put(bucket, prefix + key, body)
-      await it.put(bucket, `${prefix}_PUBLISH.json`, JSON.stringify({ files: list }))
-    }
-    return { digests: new Map(list.map((file) => [file.key, file.sha256])), write }
+const publishOf = (bucket: SourceBucket, prefix: string, round: number) => {
+  const seed = 100 * (1 + buckets.indexOf(bucket))
+  const files = { 'a.bin': noise(seed + round, 2_500_000), 'b.bin': noise(seed + 10 + round, 60_000) }
+  const list = Object.entries(files).map(([key, body]) => ({ key, size: body.length, sha256: sha256(body) }))
+  const write = async (): Promise<void> => {
+    for (const [key, body] of Object.entries(files)) await it.put(bucket, prefix + key, body)
+    await it.put(bucket, `${prefix}_PUBLISH.json`, JSON.stringify({ files: list }))
   }
+  return { digests: new Map(list.map((file) => [file.key, file.sha256])), write }
+}
 
-  test.each(['models', 'plain', 'suspended'] as const)(
-    'never mix a file or a release: %s',
-    { timeout: 90_000 },
-    async (bucket) => {
-      const prefix = `race-${bucket}/v1/`
-      const [first, second] = [publishOf(bucket, prefix, 1), publishOf(bucket, prefix, 2)]
-      await it.setFaults('gcs', [{ path: 'POST /upload.*name=chunks', times: 4, delayMs: 1500 }])
-      await first.write()
-      await until(async () => (await it.faults('gcs'))[0]!.times < 4, 'the first publish being copied')
-      await second.write()
-      const complete = bucket === 'models' ? 2 : 1
-      const wholly = async () => {
-        const found = await listReleases(it.store(), `race-${bucket}`)
-        const digests = new Map<string, string>()
-        for (const { object } of await ofKeys(bucket, prefix))
-          digests.set(object.traceId, sha256(await contentOf(it.store(), object)))
-        const objects = await ofKeys(bucket, prefix)
-        return found.map(({ release }) => {
-          const pairs = release.members.map(({ path, manifest }) => {
-            const member = objects.find(({ name }) => name === manifest)!
-            return [path, digests.get(member.object.traceId)] as const
-          })
-          const is = (round: typeof first): boolean =>
-            pairs.length === 2 && pairs.every(([path, digest]) => round.digests.get(path) === digest)
-          return is(first) ? 'first' : is(second) ? 'second' : `mixed ${JSON.stringify(pairs)}`
+describe('two publishes over the same keys', () => {
+  test.each(['models', 'plain', 'suspended'] as const)('never mix a file or a release: %s', async (bucket) => {
+    const prefix = `race-${bucket}/v1/`
+    const [first, second] = [publishOf(bucket, prefix, 1), publishOf(bucket, prefix, 2)]
+    await it.setFaults('gcs', [{ path: 'POST /upload.*name=chunks', times: 4, delayMs: 1500 }])
+    await first.write()
+    await until(async () => (await it.faults('gcs'))[0]!.times < 4, 'the first publish being copied')
+    await second.write()
+    const complete = bucket === 'models' ? 2 : 1
+    const wholly = async () => {
+      const found = await listReleases(it.store(), `race-${bucket}`)
+      const digests = new Map<string, string>()
+      for (const { object } of await ofKeys(bucket, prefix))
+        digests.set(object.traceId, sha256(await contentOf(it.store(), object)))
+      const objects = await ofKeys(bucket, prefix)
+      return found.map(({ release }) => {
+        const pairs = release.members.map(({ path, manifest }) => {
+          const member = objects.find(({ name }) => name === manifest)!
+          return [path, digests.get(member.object.traceId)] as const
         })
-      }
-      await until(
-        async () => {
-          const rounds = await wholly()
-          return rounds.length >= complete && rounds.includes('second')
-        },
-        async () => `the second publish as a release: ${JSON.stringify(await wholly())}`,
-      )
-      await idle()
-      for (const round of await wholly()) expect(['first', 'second']).toContain(round)
-      for (const manifest of await ofKeys(bucket, prefix)) {
-        const { key } = manifest.object.source
-        if (key.endsWith('_PUBLISH.json')) continue
-        const name = key.slice(prefix.length)
-        const digest = sha256(await contentOf(it.store(), manifest.object))
-        expect([first.digests.get(name), second.digests.get(name)]).toContain(digest)
-      }
-    },
-  )
+        const is = (round: typeof first): boolean =>
+          pairs.length === 2 && pairs.every(([path, digest]) => round.digests.get(path) === digest)
+        return is(first) ? 'first' : is(second) ? 'second' : `mixed ${JSON.stringify(pairs)}`
+      })
+    }
+    await until(
+      async () => {
+        const rounds = await wholly()
+        return rounds.length >= complete && rounds.includes('second')
+      },
+      async () => `the second publish as a release: ${JSON.stringify(await wholly())}`,
+    )
+    await idle()
+    for (const round of await wholly()) expect(['first', 'second']).toContain(round)
+    for (const manifest of await ofKeys(bucket, prefix)) {
+      const { key } = manifest.object.source
+      if (key.endsWith('_PUBLISH.json')) continue
+      const name = key.slice(prefix.length)
+      const digest = sha256(await contentOf(it.store(), manifest.object))
+      expect([first.digests.get(name), second.digests.get(name)]).toContain(digest)
+    }
+  })
 })
 
 const folders = Array.from({ length: 8 }, (_, index) => `${index}`.repeat(124)).join('/')
@@ -147,7 +147,7 @@ const keys = {
 }
 
 describe('keys', () => {
-  test.each(buckets.filter((bucket) => bucket !== 'silent'))('of every kind: %s', { timeout: 60_000 }, async (bucket) => {
+  test.each(buckets.filter((bucket) => bucket !== 'silent'))('of every kind: %s', async (bucket) => {
     const bodyOf = (name: string): Buffer => Buffer.from(`${bucket}: ${name}`)
     for (const [name, key] of Object.entries(keys)) await it.put(bucket, key, bodyOf(name))
     await sealed(bucket, 'keys/', Object.keys(keys).length)
@@ -156,7 +156,7 @@ describe('keys', () => {
       const { code, stderr } = await it.cli(['restore', `s3://${bucket}/${key}`, '--to', to, '--quiet'])
       expect({ name, code, stderr }).toEqual({ name, code: 0, stderr: '' })
       const file = join(to, key.slice(key.lastIndexOf('/') + 1))
-      expect(readFileSync(file).equals(bodyOf(name)), name).toBe(true)
+      expect(String(readFileSync(file))).toBe(String(bodyOf(name)))
     }
   })
 
@@ -185,7 +185,7 @@ describe('keys', () => {
 })
 
 describe('releases', () => {
-  test('a folder marked by its index alone is one release', { timeout: 60_000 }, async () => {
+  test('a folder marked by its index alone is one release', async () => {
     const from = join(dir, 'indexed')
     mkdirSync(from)
     const weights: Record<string, string> = {}
@@ -198,7 +198,10 @@ describe('releases', () => {
     writeFileSync(join(from, 'config.json'), '{}')
     const files = await filesAt(from)
     for (const file of files) await uploadFile(it.stack.s3, 'models', `indexed/v1/${file.path}`, file)
-    const release = await waitForRelease(it.store(), 'indexed', 'v1', { timeoutMs: 40_000, onProgress: async () => {} })
+    const release = await waitForRelease(it.store(), 'indexed', 'v1', {
+      timeoutMs: 120_000,
+      onProgress: async () => {},
+    })
     expect(release).toMatchObject({ completeness: 'index', state: 'protected' })
     expect(release.members.map(({ path }) => path)).toEqual(files.map(({ path }) => path).sort())
     await idle()
@@ -210,13 +213,13 @@ describe('releases', () => {
 })
 
 describe('with AWS gone', () => {
-  test('ls and restore answer from the replica alone', { timeout: 60_000 }, async () => {
+  test('ls and restore answer from the replica alone', async () => {
     const from = join(dir, 'survivor')
     mkdirSync(from)
     await writeModel(join(from, 'model.safetensors'), createModel(77, 3, 64 * 1024))
     const files = await filesAt(from)
     await publish(it.stack.s3, 'models', 'survivor/v1/', files, 'list')
-    await waitForRelease(it.store(), 'survivor', 'v1', { timeoutMs: 40_000, onProgress: async () => {} })
+    await waitForRelease(it.store(), 'survivor', 'v1', { timeoutMs: 120_000, onProgress: async () => {} })
     for (const manifest of await manifestsOf(it.store())) expect(await missingBodies(it.store(), manifest)).toEqual([])
 
     await it.stack.runner().kill()

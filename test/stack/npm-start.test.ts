@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createModel, writeModel } from '../../local/start/synthetic-model.ts'
 
 /** What somebody who has just cloned the repository does. */
+
+vi.setConfig({ testTimeout: 240_000 })
 
 const entry = fileURLToPath(new URL('../../local/start.ts', import.meta.url))
 const dir = mkdtempSync(join(tmpdir(), 'lifeboat-npm-start-'))
@@ -39,7 +41,7 @@ const start = async (...args: string[]): Promise<{ code: number; stdout: string;
   return { code: Number(code), stdout, stderr }
 }
 
-test('a folder of shards restores identically; a pipe gets plain lines', { timeout: 120_000 }, async () => {
+test('a folder of shards restores identically; a pipe gets plain lines', async () => {
   const { code, stdout, stderr } = await start('--model', folder)
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(stdout).toMatch(/protected +identical/)
@@ -48,7 +50,7 @@ test('a folder of shards restores identically; a pipe gets plain lines', { timeo
   expect(stdout).not.toMatch(/[\u001b\r]/)
 })
 
-test('--json ends with one line of the documented fields', { timeout: 120_000 }, async () => {
+test('--json ends with one line of the documented fields', async () => {
   const { code, stdout, stderr } = await start('--model', folder, '--json')
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const result = JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as Record<string, unknown>
@@ -72,7 +74,11 @@ test('--json ends with one line of the documented fields', { timeout: 120_000 },
 })
 
 test.each([
-  ['a path that is not there', ['--model', join(dir, 'nothing')], /^--model .*nothing: there is no such file or folder\n$/],
+  [
+    'a path that is not there',
+    ['--model', join(dir, 'nothing')],
+    /^--model .*nothing: there is no such file or folder\n$/,
+  ],
   ['a folder without files', ['--model', dir.concat('/empty')], /^--model .*empty: there is no file in it\n$/],
 ])('%s ends with 2 and one line', async (_title, args, line) => {
   mkdirSync(join(dir, 'empty'), { recursive: true })

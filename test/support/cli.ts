@@ -25,6 +25,8 @@ export const runCli = async (
     now?: string
     signal?: AbortSignal
     openReplica?: CliContext['openReplica']
+    /** Makes stdout a terminal of so many columns. */
+    columns?: number
   } = {},
 ): Promise<CliRun> => {
   const { store, cwd = '/nowhere', now = '2026-05-03T10:00:00Z', signal = new AbortController().signal } = options
@@ -34,8 +36,9 @@ export const runCli = async (
     if (!store) throw new Error('this test has no replica')
     return { store, url: 'gs://replica/' }
   }
+  const { columns } = options
   const code = await run(args, {
-    stdout: stdout.stream,
+    stdout: columns === undefined ? stdout.stream : Object.assign(stdout.stream, { isTTY: true, columns }),
     stderr: stderr.stream,
     cwd,
     env: {},

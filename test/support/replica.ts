@@ -8,10 +8,12 @@ import {
   type Member,
   type ObjectManifest,
   type PartRef,
+  type PendingManifest,
   type ReleaseManifest,
   toBytes,
 } from '../../shared/weights/manifest.ts'
-import { chunkName, objectManifestName, partName, releaseName } from '../../shared/weights/names.ts'
+import { traceIdOf } from '../../shared/weights/identity.ts'
+import { chunkName, objectManifestName, partName, pendingName, releaseName } from '../../shared/weights/names.ts'
 
 /** Writes replicas for tests as docs/format.md specifies them, without any of the code that replicates. */
 
@@ -121,6 +123,29 @@ export const writeObject = async (
   const body = toBytes(manifest)
   await store.create(name, body)
   return { name, digest: `sha256:${sha256Hex(body)}`, manifest, chunkNames, bytes }
+}
+
+/** The record of a plan that was begun, at `plannedAt`, whatever became of it. */
+export const writePending = async (
+  store: BlobStore,
+  options: { key: string; bucket?: string; version?: string; planId: string; plannedAt: string; size?: number },
+): Promise<PendingManifest> => {
+  const { key, bucket = 'models', version = 'v1', planId, plannedAt, size = 5000 } = options
+  const record: PendingManifest = {
+    format: 'lifeboat/pending',
+    formatVersion,
+    traceId: traceIdOf(bucket, key, version),
+    planId,
+    source: { bucket, key, version, etag: 'etag', lastModified: publishedAt },
+    size,
+    cutter: 'fixture/1',
+    segments: 1,
+    warnings: [],
+    tensors: [],
+    plannedAt,
+  }
+  await store.create(pendingName(version, planId), toBytes(record))
+  return record
 }
 
 /** A release of objects written by `writeObject`; `path` is where each goes. */

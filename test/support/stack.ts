@@ -16,7 +16,12 @@ import { createNumbers } from '../../local/start/synthetic-model.ts'
 import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../../shared/clouds/gcp/storage-client.ts'
 import type { BlobStore } from '../../shared/ports.ts'
-import { cancelledSchema, type ObjectManifest, objectManifestSchema, parseRecord } from '../../shared/weights/manifest.ts'
+import {
+  cancelledSchema,
+  type ObjectManifest,
+  objectManifestSchema,
+  parseRecord,
+} from '../../shared/weights/manifest.ts'
 import { chunksOfParts, readSmallObject } from '../../shared/weights/read.ts'
 import { bodyName } from '../../shared/weights/store.ts'
 import { type CliRun, runCli } from './cli.ts'
@@ -72,7 +77,7 @@ const createBucket = async ({ s3 }: LocalStack, Bucket: SourceBucket): Promise<v
 export const until = async <T>(
   check: () => Promise<T | undefined | false>,
   what: string | (() => Promise<string>),
-  timeoutMs = 40_000,
+  timeoutMs = 120_000,
 ): Promise<T> => {
   const deadline = Date.now() + timeoutMs
   for (;;) {

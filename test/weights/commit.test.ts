@@ -1,27 +1,16 @@
-import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { CorruptError, DeniedError } from '../../shared/errors.ts'
-import { encodeBodyHeader } from '../../shared/weights/body.ts'
+import { CorruptError, DeniedError, UnavailableError } from '../../shared/errors.ts'
 import { commitObject } from '../../shared/weights/commit.ts'
 import { objectManifestSchema, parseRecord, toBytes } from '../../shared/weights/manifest.ts'
 import { objectManifestName } from '../../shared/weights/names.ts'
 import { condemnedKey } from '../../shared/weights/presence.ts'
 import { receiveMessage } from '../../shared/weights/receive.ts'
-import { work } from '../../shared/weights/work.ts'
+import { copied, expectHealed, sha256 } from '../support/pipeline-steps.ts'
 import { ample, bucketName, createWorld, noise, safetensorsOf, seeded, type World } from '../support/weights-world.ts'
 
 const KIB = 1024
 const DAY_MS = 86_400_000
 const key = 'llama/v1/model.bin'
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
-/** Publishes, plans and copies; the trigger is taken off, so that nothing is sealed yet. */
-const copied = async (world: World, body: Uint8Array = noise(100), name = key): Promise<string> => {
-  world.publish(name, body)
-  for (const message of world.objectsQueue.messages.splice(0)) await receiveMessage(world.deps, message)
-  while (world.workQueue.messages.length > 0) await work(world.deps, world.workQueue.messages.shift()!, ample)
-  return world.ready.splice(0).at(-1)!
-}
 
 /** The SHA-256 of every sealed manifest as it is stored, by the object's version. */
 const digestsOf = async (world: World): Promise<Map<string, string>> => {
@@ -31,15 +20,6 @@ const digestsOf = async (world: World): Promise<Map<string, string>> => {
     digests.set(parseRecord(objectManifestSchema, name, body).source.version, `sha256:${sha256(body)}`)
   }
   return digests
-}
-
-const expectHealed = async (world: World, body: Uint8Array): Promise<void> => {
-  expect(await world.run()).toEqual([])
-  const manifests = await world.manifests()
-  expect(manifests).toHaveLength(1)
-  expect(manifests[0]).toMatchObject({ state: 'protected', size: body.length })
-  expect(Buffer.compare(await world.restore(manifests[0]!), body)).toBe(0)
-  expect(world.rows().every(({ state }) => state === 'protected')).toBe(true)
 }
 
 describe('commitObject', () => {
@@ -235,7 +215,7 @@ describe('commitObject', () => {
       }
       await expect(commitObject(world.deps, traceId, ample)).rejects.toThrow('killed')
       const [before] = await world.manifests()
-      world.deps.chain.advance = real.advance
+      Object.assign(world.deps.chain, real)
       world.tick(60_000)
       expect(await commitObject(world.deps, traceId, ample)).toBe('sealed')
       expect(await world.manifests()).toEqual([before])
@@ -290,6 +270,26 @@ describe('commitObject', () => {
     expect(manifest!.parts).toMatchObject([{ kind: 'index', offset: 0, size: 1100, chunks: 550 }])
   })
 
+  it('seals nothing where an index part vanishes between its upload and the seal', async () => {
+    const world = createWorld({ segmentBytesMax: 16 })
+    const ready = await copied(world, noise(16 * 501))
+    const before = new Set(world.names('parts/'))
+    const real = { ...world.store }
+    let removed = 0
+    world.store.create = async (name, ...rest) => {
+      const stat = await real.create(name, ...rest)
+      if (name.startsWith('parts/') && !before.has(name) && removed === 0) {
+        removed += 1
+        world.store.remove(name)
+      }
+      return stat
+    }
+    await expect(commitObject(world.deps, ready, ample)).rejects.toThrow(UnavailableError)
+    expect([removed, await world.manifests()]).toEqual([1, []])
+    await world.sweep()
+    await expectHealed(world, noise(16 * 501))
+  })
+
   it('sends lost units again', async () => {
     const world = createWorld({ segmentBytesMax: 30 })
     const object = world.publish(key, noise(100))
@@ -303,87 +303,5 @@ describe('commitObject', () => {
     expect(await world.sweep()).toMatchObject({ resent: 0 })
     await expectHealed(world, noise(100))
     expect(object.size).toBe(100)
-  })
-})
-
-describe('a body under a wrong name', () => {
-  const poisons: [string, Uint8Array][] = [
-    ['noise', noise(500, 7)],
-    ['another chunk', Buffer.concat([encodeBodyHeader({ codec: 'raw', plainLength: 100 }), noise(100, 8)])],
-    ['a body of a newer format', Buffer.from('LBC2....................')],
-    ['a body of an unknown codec', Buffer.concat([Buffer.from('LBC1'), Buffer.from([9, 0, 0, 0]), Buffer.alloc(8)])],
-    ['a bomb', Buffer.concat([encodeBodyHeader({ codec: 'zstd', plainLength: 2 ** 40 }), noise(9)])],
-    ['nothing', new Uint8Array()],
-  ]
-
-  it.each(poisons)(
-    '%s: the chunk is quarantined, kept under another name, and the object sealed',
-    async (_what, poison) => {
-      const world = createWorld()
-      const body = noise(100)
-      const id = sha256(body)
-      await world.store.create(`chunks/${id.slice(0, 2)}/${id}`, poison)
-      world.publish(key, body)
-      await expectHealed(world, body)
-      expect(await world.failures()).toMatchObject([{ state: 'quarantined', name: `chunks/${id.slice(0, 2)}/${id}` }])
-      expect(world.names('chunks/')).toHaveLength(2)
-      // The next one believes the index, which names the true body.
-      world.publish('llama/v2/model.bin', body)
-      await world.run()
-      expect(world.names('chunks/')).toHaveLength(2)
-    },
-  )
-
-  it.each(poisons)('%s: the part is quarantined and kept under another name', async (_what, poison) => {
-    const probe = createWorld()
-    const body = noise(100)
-    await copied(probe, body)
-    const [part] = probe.names('parts/')
-    // The same history, but for the poison, gives the same part.
-    const poisoned = createWorld()
-    let first = true
-    poisoned.deps.store = {
-      ...poisoned.store,
-      create: async (name, ...rest) => {
-        if (first && name === part) {
-          first = false
-          await poisoned.store.create(name, poison)
-        }
-        return poisoned.store.create(name, ...rest)
-      },
-    }
-    poisoned.publish(key, body)
-    await expectHealed(poisoned, body)
-    expect(first).toBe(false)
-    expect(await poisoned.failures()).toMatchObject([{ state: 'quarantined', name: part }])
-  })
-
-  it('is believed where it is the very chunk in another encoding', async () => {
-    const world = createWorld()
-    const body = Buffer.alloc(5000, 'compressible')
-    const id = sha256(body)
-    await world.store.create(
-      `chunks/${id.slice(0, 2)}/${id}`,
-      Buffer.concat([encodeBodyHeader({ codec: 'raw', plainLength: 5000 }), body]),
-    )
-    world.publish(key, body)
-    await expectHealed(world, body)
-    expect(world.names('chunks/')).toHaveLength(1)
-    expect(await world.failures()).toEqual([])
-  })
-})
-
-describe('an index that lies', () => {
-  it('is compared, not believed, once a body that it names is missing', async () => {
-    const world = createWorld()
-    const body = noise(100)
-    const id = sha256(body)
-    await world.deps.chunks.record([
-      { id: `sha256:${id}`, length: 100, codec: 'raw', base: null, storedBytes: 116, crc32c: 1, generation: '999' },
-    ])
-    world.publish(key, body)
-    await expectHealed(world, body)
-    expect(world.telemetry.total('SegmentsReopened')).toBe(1)
-    expect((await world.deps.chunks.lookup(id))!.generation).not.toBe('999')
   })
 })

@@ -165,6 +165,16 @@ describe('copySegment', () => {
     expect(chunkNames(world)).toEqual([name])
   })
 
+  it('plans anew where the index of tensors is gone', async () => {
+    const world = createWorld()
+    const body = safetensorsOf({ a: 2000 })
+    const [message] = await planned(world, body, 'llama/v1/model.safetensors')
+    world.store.remove(world.names('parts/')[0]!)
+    expect(await copySegment(world.deps, message!, ample)).toBe('replanned')
+    expect(await world.run()).toEqual([])
+    expect(Buffer.compare(await world.restore((await world.manifests())[0]!), body)).toBe(0)
+  })
+
   it('leaves nothing running and loses nothing when the store fails in the middle', async () => {
     let running = 0
     const world = createWorld()

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { PutOptions } from '../../shared/clouds/memory/source.ts'
-import { NotFoundError } from '../../shared/errors.ts'
+import { NotFoundError, UnavailableError } from '../../shared/errors.ts'
 import { commitObject } from '../../shared/weights/commit.ts'
 import { digestRange } from '../../shared/weights/digest.ts'
 import { type DigestMessage, digestMessageSchema } from '../../shared/weights/messages.ts'
@@ -73,8 +73,12 @@ describe.each(kinds)('%s', (_title, put, verified, secondRead) => {
     expect(await world.run()).toEqual([])
     expect((await world.manifests())[0]!.state).toBe(verified ? 'protected' : 'sealed')
   })
+})
 
-  it.runIf(verified)('is copied anew once where it does not match, then refused', async () => {
+const verifiable = kinds.filter(([, , verified]) => verified)
+
+describe.each(verifiable)('%s', (_title, put) => {
+  it('is copied anew once where it does not match, then refused', async () => {
     const world = createWorld({ segmentBytesMax: 10 * KIB })
     const right = createWorld()
     const { checksums, etag } = right.publish(key, noise(100 * KIB, 2), put)
@@ -100,7 +104,7 @@ describe.each(kinds)('%s', (_title, put, verified, secondRead) => {
     expect(world.telemetry.total('ValidationFailures')).toBe(2)
   })
 
-  it.runIf(verified)('is healed by the second copy where bits flipped on the way of the first', async () => {
+  it('is healed by the second copy where bits flipped on the way of the first', async () => {
     const world = createWorld({ segmentBytesMax: 10 * KIB })
     world.source.damageReads(key, 3)
     world.publish(key, body, put)
@@ -155,6 +159,23 @@ describe('digestRange', () => {
     expect(await world.manifests()).toMatchObject([{ state: 'protected' }])
   })
 
+  it('has the chunk lists of 1 GiB in memory at most, however large the range', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const { message } = await digesting(world)
+    const windows: number[] = []
+    const real = { ...world.deps.segments }
+    world.deps.segments = {
+      ...world.deps.segments,
+      list: (trace, plan, from = 0, to = Number.MAX_SAFE_INTEGER) => {
+        windows.push(to - from)
+        return real.list(trace, plan, from, to)
+      },
+    }
+    const huge = { ...message, size: 50 * 2 ** 40 }
+    await expect(digestRange(world.deps, huge, ample)).rejects.toThrow('no chunks on record')
+    expect(windows).toEqual([2 ** 30, 2 ** 30])
+  })
+
   it('is superseded where the object was overwritten', async () => {
     const world = createWorld({ versioning: 'unversioned', segmentBytesMax: 10 * KIB })
     const { message } = await digesting(world)
@@ -187,6 +208,41 @@ describe('digestRange', () => {
     const { message } = await digesting(world)
     world.deps.segments.list = () => world.deps.digests.list('none', 'none') as never
     await expect(digestRange(world.deps, message, ample)).rejects.toThrow(NotFoundError)
+  })
+
+  it('plans anew where a list of chunks is gone', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const { message } = await digesting(world)
+    world.store.remove(world.names('parts/')[0]!)
+    expect(await digestRange(world.deps, message, ample)).toBe('replanned')
+    expect(await world.run()).toEqual([])
+    expect(await world.manifests()).toMatchObject([{ state: 'protected' }])
+  })
+
+  it('waits for a segment that is being copied again', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    const { traceId, message } = await digesting(world)
+    await world.deps.segments.reopen((await world.deps.segments.get(traceId, message.planId, 20 * KIB))!)
+    await expect(digestRange(world.deps, message, ample)).rejects.toThrow(UnavailableError)
+    expect(world.telemetry.total('ValidationFailures')).toBe(0)
+  })
+
+  it('leaves a sealed object as it is where the source gives other bytes for its SHA-256', async () => {
+    const world = createWorld({ segmentBytesMax: 10 * KIB })
+    world.publish(key, body)
+    await world.run()
+    const [row] = world.rows()
+    world.source.damageReads(key, 1)
+    const { etag, versionId } = row!.source
+    const source = { bucket: bucketName, key, etag, versionId }
+    const unit = { traceId: row!.traceId, planId: row!.planId, source, offset: 0, size: body.length }
+    const message = { ...unit, lifeboat: 1, kind: 'digest', purpose: 'release', algorithm: 'SHA256' } as const
+    expect(await digestRange(world.deps, message, ample)).toBe('mismatch')
+    expect(await world.failures()).toMatchObject([{ state: 'quarantined', key }])
+    await world.run()
+    expect(world.rows()).toMatchObject([{ state: 'protected', attempt: 0 }])
+    expect(await digestRange(world.deps, message, ample)).toBe('digested')
+    expect(await digestRange(world.deps, message, ample)).toBe('already')
   })
 
   it('sends lost digests again', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { toArray } from '../../shared/bounded.ts'
+import { UnavailableError } from '../../shared/errors.ts'
 import { planIdOf } from '../../shared/weights/identity.ts'
 import { parseRecord, pendingSchema, tensorsPartSchema } from '../../shared/weights/manifest.ts'
 import { parsePendingName } from '../../shared/weights/names.ts'
@@ -60,6 +61,31 @@ describe('planObject', () => {
     expect(world.rows()).toHaveLength(1)
     expect(world.rows()[0]).toMatchObject({ nudgedAt: 5, planId: first.row.planId })
     expect(pendings(world)).toHaveLength(1)
+  })
+
+  it('sends nothing for an event whose plan was sent, and all of it for a redrive', async () => {
+    const world = createWorld()
+    const object = world.source.put(bucketName, key, noise(100))
+    const rule = ruleFor(world.config, bucketName, key)!
+    expect((await planObject(world.deps, rule, object, 0, 'first')).outcome).toBe('planned')
+    const sent = world.workQueue.messages.length
+    for (const delivery of ['first', 'again'] as const)
+      expect((await planObject(world.deps, rule, object, 0, delivery)).outcome).toBe('duplicate')
+    expect(world.workQueue.messages).toHaveLength(sent)
+    expect((await planObject(world.deps, rule, object, 0, 'asked')).outcome).toBe('resent')
+    expect(world.workQueue.messages).toHaveLength(2 * sent)
+  })
+
+  it('has an event come again whose plan another call began, and sends it where that call did not', async () => {
+    const world = createWorld()
+    const object = world.source.put(bucketName, key, noise(100))
+    const rule = ruleFor(world.config, bucketName, key)!
+    const cut = { ...world.deps, workQueue: { send: async () => Promise.reject(new UnavailableError('cut off')) } }
+    await expect(planObject(cut, rule, object, 0, 'first')).rejects.toThrow('cut off')
+    await expect(planObject(world.deps, rule, object, 0, 'first')).rejects.toThrow(UnavailableError)
+    expect(world.workQueue.messages).toHaveLength(0)
+    expect((await planObject(world.deps, rule, object, 0, 'again')).outcome).toBe('resent')
+    expect(world.workQueue.messages.length).toBeGreaterThan(0)
   })
 
   it('replaces a plan by one of another attempt, whose segments do not count for each other', async () => {

@@ -143,6 +143,21 @@ describe('receiveMessage', () => {
     expect(failure.reason).toContain('backfill')
   })
 
+  it('plans an archived object of which a restored copy can be read', async () => {
+    const world = createWorld()
+    world.publish(key, noise(5), { storageClass: 'GLACIER', isRestored: true })
+    expect(await world.run()).toEqual([])
+    expect(await world.manifests()).toMatchObject([{ state: 'protected', source: { storageClass: 'GLACIER' } }])
+  })
+
+  it('does not take an order for another version as an attempt at the one that is there', async () => {
+    const world = createWorld({ versioning: 'unversioned' })
+    const object = world.publish(key, noise(5), { quiet: true })
+    const order = { lifeboat: 1, kind: 'plan', bucket: bucketName, key, attempt: 1, traceId: '0'.repeat(32) }
+    await receiveMessage(world.deps, JSON.stringify(order))
+    expect(world.rows()).toMatchObject([{ attempt: 0, source: { etag: object.etag } }])
+  })
+
   it.each([new UnavailableError('503'), new DeniedError('403')])('throws what the source throws: %s', async (error) => {
     const world = createWorld()
     const object = world.publish(key, noise(5), { quiet: true })

@@ -88,6 +88,7 @@ describe('parseSafetensors', () => {
     ['no dtype', '{"a":{"shape":[1],"data_offsets":[0,1]}}', 1, 'dtype'],
     ['a dtype that is a number', '{"a":{"dtype":8,"shape":[1],"data_offsets":[0,1]}}', 1, 'dtype'],
     ['a shape of fractions', fileOf({ a: tensor(0, 1, [1.5]) }), 1, 'shape'],
+    ['a shape of more dimensions than a tensor has', fileOf({ a: tensor(0, 1, Array(65).fill(1)) }), 1, 'dimensions'],
     ['a negative shape', fileOf({ a: tensor(0, 1, [-1]) }), 1, 'shape'],
     ['a shape that is no list', '{"a":{"dtype":"U8","shape":1,"data_offsets":[0,1]}}', 1, 'shape'],
     ['a shape above 2^53', '{"a":{"dtype":"U8","shape":[9007199254740993],"data_offsets":[0,1]}}', 1, 'shape'],

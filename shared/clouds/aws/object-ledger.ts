@@ -32,6 +32,7 @@ const live = (row: ObjectRow): Item => ({
   attempt: N(row.attempt),
   ...(row.cursor === undefined ? {} : { cursor: N(row.cursor) }),
   ...(row.nudgedAt === undefined ? {} : { nudgedAt: N(row.nudgedAt) }),
+  ...(row.sentAt === undefined ? {} : { sentAt: N(row.sentAt) }),
   ...(row.manifestDigest === undefined ? {} : { manifestDigest: S(row.manifestDigest) }),
   ...(row.sha256 === undefined ? {} : { sha256: S(row.sha256) }),
   ...(row.reason === undefined ? {} : { reason: S(row.reason) }),
@@ -40,7 +41,7 @@ const live = (row: ObjectRow): Item => ({
 const objectOf = (item: Item): ObjectRow => {
   const row = rowOf<ObjectRow>(item)
   const strings = ['manifestDigest', 'sha256', 'reason'] as const
-  const numbers = ['cursor', 'nudgedAt'] as const
+  const numbers = ['cursor', 'nudgedAt', 'sentAt'] as const
   const entries = [
     ...strings.map((name) => [name, stringOf(item, name)] as const),
     ...numbers.map((name) => [name, numberOf(item, name)] as const),

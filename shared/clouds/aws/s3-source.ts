@@ -42,6 +42,13 @@ const checksumsOf = (output: HeadObjectCommandOutput): SourceChecksum[] => {
   )
 }
 
+const archiveClasses = new Set(['GLACIER', 'DEEP_ARCHIVE'])
+
+/** A restored copy can be read while it lasts, and the class stays as it was. */
+const isArchived = ({ StorageClass, ArchiveStatus, Restore }: HeadObjectCommandOutput): boolean =>
+  (archiveClasses.has(StorageClass ?? '') || ArchiveStatus !== undefined) &&
+  Restore?.includes('ongoing-request="false"') !== true
+
 const sourceObject = (ref: ObjectRef, output: HeadObjectCommandOutput): SourceObject => {
   const etag = unquoted(output.ETag)
   const partsCount = /-(\d+)$/.exec(etag)?.[1]
@@ -60,6 +67,7 @@ const sourceObject = (ref: ObjectRef, output: HeadObjectCommandOutput): SourceOb
     ...(output.ContentEncoding === undefined ? {} : { contentEncoding: output.ContentEncoding }),
     ...(Object.keys(output.Metadata ?? {}).length === 0 ? {} : { metadata: output.Metadata ?? {} }),
     ...(output.StorageClass === undefined ? {} : { storageClass: output.StorageClass }),
+    ...(isArchived(output) ? { isArchived: true } : {}),
     ...(isEncrypted ? { etagIsOpaque: true } : {}),
   }
 }
@@ -71,9 +79,30 @@ const params = (ref: ObjectRef & { etag?: string }) => ({
   ...(ref.etag === undefined ? {} : { IfMatch: `"${ref.etag}"` }),
 })
 
+type Answer = { name?: string; $metadata?: { httpStatusCode?: number }; cause?: Answer }
+const statusOf = (error: unknown): number => {
+  const { $metadata, cause } = error as Answer
+  return ($metadata ?? cause?.$metadata)?.httpStatusCode ?? 0
+}
 const isGone = (error: unknown): boolean => {
-  const { name, $metadata } = error as { name?: string; $metadata?: { httpStatusCode?: number } }
-  return name === 'NoSuchKey' || name === 'NoSuchVersion' || [404, 405, 412].includes($metadata?.httpStatusCode ?? 0)
+  const { name } = error as Answer
+  return name === 'NoSuchKey' || name === 'NoSuchVersion' || [404, 405, 412].includes(statusOf(error))
+}
+
+const gone = (object: ObjectRef & { etag: string }, cause?: unknown): SupersededError =>
+  new SupersededError(`${where(object)} with ETag ${object.etag} is no longer in the source`, { cause })
+
+/** One call about exactly this version; throws SupersededError when it is gone or another. */
+const ofThisVersion = async <T>(
+  object: ObjectRef & { etag: string },
+  operation: string,
+  call: () => Promise<T>,
+): Promise<T> => {
+  try {
+    return await call()
+  } catch (error) {
+    throw isGone(error) ? gone(object, error) : translateAwsError(error, operation)
+  }
 }
 
 /** One GET of [start, end) that gives what arrives; throws SupersededError when the version is gone or another. */
@@ -92,10 +121,7 @@ async function* getRange(
     if (!output.Body) throw new UnavailableError(`${where(object)}: an answer without a body`)
     yield* output.Body as unknown as AsyncIterable<Uint8Array>
   } catch (error) {
-    if (isGone(error))
-      throw new SupersededError(`${where(object)} with ETag ${object.etag} is no longer in the source`, {
-        cause: error,
-      })
+    if (isGone(error)) throw gone(object, error)
     throw translateAwsError(error, `read ${where(object)} from byte ${start}`)
   }
 }
@@ -132,26 +158,30 @@ async function* partsByHead(
 ): AsyncGenerator<SourcePart> {
   const numbers = Array.from({ length: object.partsCount }, (_, index) => index + 1)
   yield* mapInOrder(numbers, headsInFlight, async (number) => {
-    const output = await translated(`head part ${number} of ${where(object)}`, () =>
+    const output = await ofThisVersion(object, `head part ${number} of ${where(object)}`, () =>
       client.send(new HeadObjectCommand({ ...params(object), PartNumber: number })),
     )
     return { number, size: output.ContentLength ?? 0 }
   })
 }
 
-async function* partsByAttributes(client: S3Client, object: ObjectRef): AsyncGenerator<SourcePart> {
+async function* partsByAttributes(client: S3Client, object: ObjectRef & { etag: string }): AsyncGenerator<SourcePart> {
   let marker: string | undefined
   do {
-    const output = await translated(`list the parts of ${where(object)}`, () =>
+    const output = await ofThisVersion(object, `list the parts of ${where(object)}`, () =>
       client.send(
         new GetObjectAttributesCommand({
-          ...params(object),
-          ObjectAttributes: ['ObjectParts'],
+          Bucket: object.bucket,
+          Key: object.key,
+          VersionId: object.versionId,
+          ObjectAttributes: ['ObjectParts', 'ETag'],
           PartNumberMarker: marker,
           MaxParts: 1000,
         }),
       ),
     )
+    // GetObjectAttributes takes no If-Match.
+    if (unquoted(output.ETag) !== object.etag) throw gone(object)
     for (const part of output.ObjectParts?.Parts ?? []) {
       const checksum =
         part.ChecksumSHA256 ?? part.ChecksumSHA1 ?? part.ChecksumCRC32C ?? part.ChecksumCRC32 ?? part.ChecksumCRC64NVME
@@ -208,10 +238,8 @@ export const createS3Source = (client: S3Client): ObjectSource => ({
       )
       return sourceObject(ref, output)
     } catch (error) {
-      const status = (error instanceof Error ? (error.cause as { $metadata?: { httpStatusCode?: number } }) : undefined)
-        ?.$metadata?.httpStatusCode
       // A delete marker that is named by its version answers 405.
-      if (error instanceof NotFoundError || status === 405) return undefined
+      if (error instanceof NotFoundError || statusOf(error) === 405) return undefined
       throw error
     }
   },

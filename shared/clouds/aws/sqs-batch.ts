@@ -30,10 +30,9 @@ export const handleSqsBatch = async (
   const leases = holdMessages(options.sqs, options.queueUrl, event.Records, options.telemetry, options.leaseSeconds)
   const handleOne = async (record: SQSRecord): Promise<string | undefined> => {
     try {
-      await options.handle(record)
+      await options.handle(record).finally(() => leases.release(record))
       return undefined
     } catch (error) {
-      leases.release(record)
       const receiveCount = Number(record.attributes.ApproximateReceiveCount)
       options.telemetry.count('MessagesFailed', 1)
       options.telemetry.log('error', 'message failed', {
@@ -50,8 +49,6 @@ export const handleSqsBatch = async (
         )
       }
       return record.messageId
-    } finally {
-      leases.release(record)
     }
   }
   try {

@@ -48,9 +48,12 @@ export const holdMessages = (
     }
   }
   let renewing = renew()
-  const timer = setInterval(() => {
-    renewing = renewing.then(renew)
-  }, (leaseSeconds * 1000) / 3)
+  const timer = setInterval(
+    () => {
+      renewing = renewing.then(renew)
+    },
+    (leaseSeconds * 1000) / 3,
+  )
   return {
     release: (record) => void held.delete(record.messageId),
     settled: () => renewing,

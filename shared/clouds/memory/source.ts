@@ -23,6 +23,8 @@ export type PutOptions = {
   /** Encrypted with a KMS key: the ETag is no MD5. */
   isEncrypted?: boolean
   storageClass?: string
+  /** A copy of an archived object that can be read. */
+  isRestored?: boolean
   contentType?: string
   contentEncoding?: string
   metadata?: Record<string, string>
@@ -37,6 +39,7 @@ type Entry = { version: Version } | { marker: Marker }
 type Bucket = { versioning: Versioning; keys: Map<string, Entry[]> }
 
 const readBytes = 256 * 1024
+const archiveClasses = new Set(['GLACIER', 'DEEP_ARCHIVE'])
 
 const digestOf = (algorithm: ChecksumAlgorithm, bytes: Uint8Array): Uint8Array => {
   if (algorithm === 'SHA256' || algorithm === 'SHA1' || algorithm === 'MD5')
@@ -107,6 +110,7 @@ const versionOf = (
     ...(contentEncoding === undefined ? {} : { contentEncoding }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(storageClass === undefined ? {} : { storageClass }),
+    ...(archiveClasses.has(storageClass ?? '') && !put.isRestored ? { isArchived: true } : {}),
     ...(isEncrypted ? { etagIsOpaque: true } : {}),
   }
   const parts = pieces.map((piece, index) => ({ number: index + 1, size: piece.length }))

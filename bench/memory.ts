@@ -1,0 +1,62 @@
+import { statfs } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { copyRssMaxBytes, replicate, warmUp, withStack } from './local-stack.ts'
+import { writeModelFile } from './model-file.ts'
+import { humanBytes } from '../cli/output.ts'
+import { judged, mebibytes, type Section } from './report.ts'
+
+/** Peak memory of the processes that copy, for objects of very different size. */
+
+const aboveIdleMibMax = 200
+/** The file, the embedded S3's copy and the bodies, with room to spare. */
+const diskPerByte = 3
+
+const freeBytes = async (): Promise<number> => {
+  const { bavail, bsize } = await statfs(process.env['LIFEBOAT_BENCH_DIR'] ?? tmpdir())
+  return bavail * bsize
+}
+
+type Peak = { mib: number; segments: number; idle: number; peak: number }
+
+const measure = (mib: number): Promise<Peak> =>
+  withStack(async (stack) => {
+    const file = await writeModelFile(stack.dir, mib, 2)
+    await warmUp(stack)
+    const idle = await copyRssMaxBytes(stack)
+    const { copy } = await replicate(stack, 'model.safetensors', file)
+    return { mib, segments: copy.segments, idle, peak: await copyRssMaxBytes(stack) }
+  })
+
+export const benchMemory = async (options: { quick: boolean }): Promise<Section[]> => {
+  const peaks: Peak[] = []
+  const notes: string[] = []
+  for (const mib of options.quick ? [64, 512] : [64, 1024, 4096]) {
+    const needed = mib * 2 ** 20 * diskPerByte
+    const free = await freeBytes()
+    if (free >= needed) peaks.push(await measure(mib))
+    else notes.push(`${mib} MiB left out: ${humanBytes(needed)} of disk are needed, ${humanBytes(free)} are free.`)
+  }
+  const above = peaks.map(({ peak, idle }) => peak - idle)
+  return [
+    {
+      id: 'memory',
+      title: 'Memory of the copy function by object size',
+      head: ['object MiB', 'segments', 'idle MiB', 'peak MiB', 'above idle MiB'],
+      rows: peaks.map(({ mib, segments, idle, peak }) => [
+        String(mib),
+        String(segments),
+        mebibytes(idle),
+        mebibytes(peak),
+        mebibytes(peak - idle),
+      ]),
+      notes: [
+        'The largest resident set of any instance, as the kernel counts it for that process; idle is after an invocation without work.',
+        ...notes,
+        judged(
+          `Target, at most ${aboveIdleMibMax} MiB above the idle runtime for any size`,
+          above.every((bytes) => bytes <= aboveIdleMibMax * 2 ** 20),
+        ),
+      ],
+    },
+  ]
+}

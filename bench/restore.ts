@@ -1,0 +1,113 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { humanBytes } from '../cli/output.ts'
+import { mapInOrder } from '../shared/bounded.ts'
+import { decodeBody } from '../shared/weights/codec.ts'
+import { readObjectManifest } from '../shared/weights/restore-read.ts'
+import { chunksOfParts } from '../shared/weights/read.ts'
+import { bodyName } from '../shared/weights/store.ts'
+import { differences, runLifeboat } from '../local/start/verify.ts'
+import type { LocalStack } from '../local/stack.ts'
+import { bucket, openReplica, replicate, withStack } from './local-stack.ts'
+import { writeModelFile } from './model-file.ts'
+import { absentNote, peers, timeMedian, timePeer } from './peers.ts'
+import { judged, median, megabytesPerSecond, ratio, seconds, type Section } from './report.ts'
+
+/** Restore with every proof, by the command and from the embedded GCS alone, beside `zstd -d` and sha256sum. */
+
+const key = 'model.safetensors'
+const rounds = 3
+const cores = 2
+/** Bodies held at once where decoding is timed alone. */
+const batchChunks = 32
+
+/** One restore by the command as an operator runs it; seconds of its whole process. */
+const restoreOnce = async (stack: LocalStack, to: string): Promise<number> => {
+  const replica = `gs://${stack.config.replica.bucket}`
+  const args = ['restore', `s3://${bucket}/${key}`, '--replica', replica, '--to', to, '--quiet']
+  const startedAt = performance.now()
+  const { code, stderr } = await runLifeboat(args, stack.environment)
+  if (code !== 0) throw new Error(`lifeboat restore ended with ${code}: ${stderr}`)
+  return (performance.now() - startedAt) / 1000
+}
+
+/** Seconds that decoding every chunk takes, with two at a time and nothing else going on. */
+const decodeAlone = async (stack: LocalStack): Promise<number> => {
+  const store = openReplica(stack)
+  let spent = 0
+  const decodeBatch = async (batch: { body: Uint8Array; plainBytesMax: number }[]): Promise<void> => {
+    const startedAt = performance.now()
+    for await (const _ of mapInOrder(batch, cores, ({ body, plainBytesMax }) => decodeBody(body, { plainBytesMax })));
+    spent += (performance.now() - startedAt) / 1000
+  }
+  for await (const { name } of store.list(`objects/${bucket}/${key}/`)) {
+    const { record } = await readObjectManifest(store, name)
+    let batch: { body: Uint8Array; plainBytesMax: number }[] = []
+    for await (const { ref } of chunksOfParts(store, record.parts)) {
+      const body = await store.read(bodyName(ref, 'chunk'))
+      if (!body) throw new Error(`${ref.id} is not in the replica`)
+      batch.push({ body, plainBytesMax: ref.length })
+      if (batch.length < batchChunks) continue
+      await decodeBatch(batch)
+      batch = []
+    }
+    await decodeBatch(batch)
+  }
+  return spent
+}
+
+const sum = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? undefined : a + b
+
+const measure = (mib: number) =>
+  withStack(async (stack) => {
+    const file = await writeModelFile(stack.dir, mib, 3)
+    await replicate(stack, key, file)
+    const to = join(stack.dir, 'restored')
+    const times: number[] = []
+    for (let round = 0; round < rounds; round += 1) {
+      await rm(to, { recursive: true, force: true })
+      times.push(await restoreOnce(stack, to))
+    }
+    const found = await differences([{ ...file, path: key }], to)
+    if (found.length > 0) throw new Error(`the restore is not what was published: ${found.join('; ')}`)
+    await rm(to, { recursive: true })
+    const packed = join(stack.dir, 'peer.zst')
+    const unpacked = join(stack.dir, 'peer.out')
+    await timePeer(peers.zstd3, file.file, packed)
+    return {
+      size: file.size,
+      restored: median(times),
+      decode: await decodeAlone(stack),
+      unzstd: await timeMedian(peers.unzstd, packed, unpacked),
+      sha256: await timeMedian(peers.sha256, file.file, unpacked),
+    }
+  })
+
+export const benchRestore = async (options: { quick: boolean }): Promise<Section[]> => {
+  const { size, restored, decode, unzstd, sha256 } = await measure(options.quick ? 256 : 1024)
+  const both = sum(unzstd, sha256)
+  const row = (what: string, time: number | undefined): string[][] =>
+    time === undefined ? [] : [[what, seconds(time), megabytesPerSecond(size, time), ratio(time / restored)]]
+  const absent = absentNote([peers.unzstd, peers.sha256])
+  return [
+    {
+      id: 'restore',
+      title: `Restore of a ${humanBytes(size)} safetensors file (BF16)`,
+      head: ['what', 'seconds', 'MB/s', 'its time / restore time'],
+      rows: [
+        ...row('lifeboat restore, every chunk and the whole proved, synced to disk', restored),
+        ...row(`decoding the chunks alone, ${cores} at a time`, decode),
+        ...row('zstd -d', unzstd),
+        ...row('sha256sum', sha256),
+        ...row('zstd -d, then sha256sum', both),
+      ],
+      notes: [
+        `Median of ${rounds}; the whole process of the command, with the embedded GCS on the same cores.`,
+        judged('Target, at least 0.8 of decoding alone', decode / restored >= 0.8),
+        ...(both === undefined ? [] : [judged('Target, at least 1.0 x zstd -d and sha256sum', both / restored >= 1)]),
+        ...(absent === undefined ? [] : [absent]),
+      ],
+    },
+  ]
+}

@@ -1,0 +1,82 @@
+import {
+  CopyObjectCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  paginateListObjectsV2,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3'
+import { z } from 'zod'
+import { mapInOrder } from '../../bounded.ts'
+import { CorruptError, NotFoundError } from '../../errors.ts'
+import type { Quarantine, Quarantined } from '../../features/deps.ts'
+import { quarantineFolder, quarantineName, redrivenName } from '../../features/quarantine-name.ts'
+import { translated } from './errors.ts'
+
+const readsInFlight = 8
+
+const schema = z.object({
+  v: z.literal(1),
+  table: z.string(),
+  streamArn: z.string(),
+  sequenceNumber: z.string(),
+  reason: z.string(),
+  at: z.number(),
+  record: z.unknown(),
+})
+
+const parseQuarantined = (name: string, text: string): Quarantined => {
+  try {
+    return schema.parse(JSON.parse(text)) as Quarantined
+  } catch (cause) {
+    throw new CorruptError(`${name} is not a quarantined change: move it out of quarantine/ and look at it`, { cause })
+  }
+}
+
+/** Changes as JSON objects below `quarantine/`, those that were redriven below `redriven/`; names as of quarantine-name.ts. */
+export const createS3Quarantine = ({ s3, bucket }: { s3: S3Client; bucket: string }): Quarantine => {
+  const at = (name: string): string => `s3://${bucket}/${name}`
+  const read = async (name: string): Promise<{ name: string; change: Quarantined } | undefined> => {
+    try {
+      const text = await translated(`read ${at(name)}`, async () => {
+        const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: name }))
+        return Body?.transformToString()
+      })
+      return { name, change: parseQuarantined(at(name), text ?? '') }
+    } catch (error) {
+      // Another redrive was faster.
+      if (error instanceof NotFoundError) return undefined
+      throw error
+    }
+  }
+  async function* names(prefix: string): AsyncGenerator<string> {
+    const pages = paginateListObjectsV2({ client: s3 }, { Bucket: bucket, Prefix: prefix })
+    for (;;) {
+      const page = await translated(`list ${at(prefix)}`, () => pages.next())
+      if (page.done) return
+      for (const { Key } of page.value.Contents ?? []) if (Key !== undefined) yield Key
+    }
+  }
+  return {
+    put: async (change) => {
+      const name = quarantineName(change)
+      const object = { Bucket: bucket, Key: name, Body: JSON.stringify(change), ContentType: 'application/json' }
+      await translated(`write ${at(name)}`, () => s3.send(new PutObjectCommand(object)))
+    },
+    list: async function* (table) {
+      for await (const found of mapInOrder(names(quarantineFolder(table)), readsInFlight, read)) if (found) yield found
+    },
+    done: async (name) => {
+      const source = `${bucket}/${name.split('/').map(encodeURIComponent).join('/')}`
+      try {
+        await translated(`copy ${at(name)}`, () =>
+          s3.send(new CopyObjectCommand({ Bucket: bucket, Key: redrivenName(name), CopySource: source })),
+        )
+      } catch (error) {
+        if (error instanceof NotFoundError) return
+        throw error
+      }
+      await translated(`delete ${at(name)}`, () => s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: name })))
+    },
+  }
+}

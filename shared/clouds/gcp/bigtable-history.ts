@@ -1,0 +1,44 @@
+import { CorruptError } from '../../errors.ts'
+import type { HistoryEntry } from '../../features/row-store.ts'
+import type { RowRead } from './bigtable-rows.ts'
+
+/**
+ * A history row: its key is the row's key, 00, and the version as ASCII, so that the entries of a row are one range in
+ * the order of versions. No row key of a table is the beginning of another (row-key.ts), hence no other row's history is
+ * in that range. Family `h`: `b` the image before the change, empty where `k` says `absent` or `unknown`; `t` the
+ * change's second in decimal. Cells carry the change's time, by which the family's age rule collects them.
+ */
+const separator = 0x00
+
+export const historyKey = (key: Uint8Array, version: string): Buffer =>
+  Buffer.concat([key, Buffer.of(separator), Buffer.from(version, 'latin1')])
+
+export const historyRange = (key: Uint8Array): { start: Buffer; end: Buffer } => ({
+  start: Buffer.concat([key, Buffer.of(separator)]),
+  end: Buffer.concat([key, Buffer.of(separator + 1)]),
+})
+
+export const micros = (second: number): number => second * 1_000_000
+
+/** Replaces the whole entry, so that writing it again changes nothing. */
+export const historyMutations = ({ time, before }: HistoryEntry): object[] => {
+  const timestampMicros = micros(time)
+  const set = (qualifier: string, value: Uint8Array): object => ({
+    setCell: { familyName: 'h', columnQualifier: Buffer.from(qualifier), timestampMicros, value },
+  })
+  const image = typeof before === 'string' ? [set('b', Buffer.alloc(0)), set('k', Buffer.from(before))] : [set('b', before)]
+  return [{ deleteFromFamily: { familyName: 'h' } }, ...image, set('t', Buffer.from(String(time)))]
+}
+
+/** The entry that a row of the history holds. Throws CorruptError where it is none. */
+export const toHistoryEntry = (key: Uint8Array, row: RowRead): HistoryEntry => {
+  const cell = (qualifier: string): Buffer | undefined => row.cells.find((each) => each.qualifier === qualifier)?.value
+  const version = row.key.toString('latin1', key.length + 1)
+  const [time, kind, image] = [Number(cell('t')?.toString()), cell('k')?.toString(), cell('b')]
+  const refuse = (what: string): CorruptError =>
+    new CorruptError(`history of ${Buffer.from(key).toString('hex')} at ${version}: ${what}`)
+  if (!Number.isSafeInteger(time)) throw refuse(`no time of a change: ${cell('t')?.toString()}`)
+  if (kind === 'absent' || kind === 'unknown') return { key, version, time, before: kind }
+  if (kind !== undefined || !image) throw refuse(`no image, and marked ${kind}`)
+  return { key, version, time, before: image }
+}

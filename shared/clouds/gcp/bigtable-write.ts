@@ -1,0 +1,128 @@
+import { UnavailableError } from '../../errors.ts'
+import type { HistoryEntry, RowWrite } from '../../features/row-store.ts'
+import { requestTimeoutMs } from './bigtable-client.ts'
+import { translateBigtableError } from './bigtable-errors.ts'
+import { historyKey, historyMutations, micros } from './bigtable-history.ts'
+import type { Store, Wire } from './bigtable-read.ts'
+import { waitBeforeRetry } from './bigtable-retry.ts'
+
+const batchEntriesMax = 500
+const batchBytesMax = 8 * 2 ** 20
+
+const setCell = (familyName: string, qualifier: string, value: Uint8Array, timestampMicros: number): Wire => ({
+  setCell: { familyName, columnQualifier: Buffer.from(qualifier, 'latin1'), timestampMicros, value },
+})
+
+/** Everything that the row had goes and the new state comes, in the one atomic list of a row. */
+export const rowMutations = ({ cells, marker }: RowWrite): Wire[] => {
+  const timestampMicros = micros(marker.time)
+  const set = (family: string, qualifier: string, value: Uint8Array): Wire =>
+    setCell(family, qualifier, value, timestampMicros)
+  return [
+    { deleteFromFamily: { familyName: 'd' } },
+    ...Array.from(cells, ([qualifier, value]) => set('d', qualifier, value)),
+    { deleteFromFamily: { familyName: 'm' } },
+    set('m', 'v', Buffer.from(marker.version)),
+    set('m', 't', Buffer.from(String(marker.time))),
+    ...(marker.tombstone ? [set('m', 'x', Buffer.from('1'))] : []),
+  ]
+}
+
+const versionColumn = Buffer.from('v')
+
+/** Lets through the row's version where it is within the bounds. */
+export const versionFilter = (bounds?: { startValueClosed: Buffer; endValueClosed?: Buffer }): Wire => ({
+  chain: {
+    filters: [
+      {
+        columnRangeFilter: {
+          familyName: 'm',
+          startQualifierClosed: versionColumn,
+          endQualifierClosed: versionColumn,
+        },
+      },
+      { cellsPerColumnLimitFilter: 1 },
+      ...(bounds ? [{ valueRangeFilter: bounds }] : []),
+    ],
+  },
+})
+
+/** One attempt: whether a lost reply's write was made, only the caller can find out. */
+export const checkAndMutate = async (store: Store, table: string, key: Uint8Array, change: Wire): Promise<boolean> => {
+  const request = { tableName: store.tableName(table), appProfileId: store.appProfileId, rowKey: key, ...change }
+  try {
+    const [{ predicateMatched }] = await store.client.checkAndMutateRow(request, store.callOptions(requestTimeoutMs))
+    return predicateMatched === true
+  } catch (error) {
+    throw translateBigtableError('write a row of', table, error)
+  }
+}
+
+type BatchAnswer = { entries?: { index?: unknown; status?: { code?: number | null; message?: string | null } | null }[] | null }
+
+/** Sends the entries and answers those that are not acknowledged, with the last reason. Throws what no retry can help. */
+const sendBatch = async (
+  store: Store,
+  table: string,
+  entries: HistoryEntry[],
+): Promise<{ left: HistoryEntry[]; reason: unknown }> => {
+  const left = new Map(entries.map((entry, index) => [index, entry]))
+  const request = {
+    tableName: store.tableName(table),
+    appProfileId: store.appProfileId,
+    entries: entries.map((entry) => ({
+      rowKey: historyKey(entry.key, entry.version),
+      mutations: historyMutations(entry),
+    })),
+  }
+  const fail = (error: unknown): UnavailableError => {
+    const translated = translateBigtableError('write the history', table, error)
+    if (translated instanceof UnavailableError) return translated
+    throw translated
+  }
+  let reason: unknown = new UnavailableError(`write the history ${table}: some entries were not answered`)
+  try {
+    const answers = store.client.mutateRows(request, store.callOptions(requestTimeoutMs)) as AsyncIterable<BatchAnswer>
+    for await (const answer of answers)
+      for (const { index, status } of answer.entries ?? []) {
+        if (status?.code) reason = fail(Object.assign(new Error(status.message ?? ''), { code: status.code }))
+        else left.delete(Number(index ?? 0))
+      }
+  } catch (error) {
+    reason = fail(error)
+  }
+  return { left: [...left.values()], reason }
+}
+
+const sendUntilDone = async (store: Store, table: string, entries: HistoryEntry[]): Promise<void> => {
+  let waiting = entries
+  for (let attempt = 0; ; attempt += 1) {
+    const { left, reason } = await sendBatch(store, table, waiting)
+    if (left.length === 0) return
+    if (attempt >= store.retry.retriesMax) throw reason
+    waiting = left
+    await waitBeforeRetry(attempt, store.retry)
+  }
+}
+
+const sizeOf = ({ key, before }: HistoryEntry): number => key.length + before.length + 200
+
+const toBatches = (entries: readonly HistoryEntry[]): HistoryEntry[][] => {
+  const batches: HistoryEntry[][] = []
+  let bytes = Infinity
+  for (const entry of entries) {
+    const last = batches.at(-1)
+    bytes += sizeOf(entry)
+    if (last && last.length < batchEntriesMax && bytes <= batchBytesMax) last.push(entry)
+    else {
+      batches.push([entry])
+      bytes = sizeOf(entry)
+    }
+  }
+  return batches
+}
+
+/** Writes all entries, in batches, each repeated for what was not acknowledged; `table` is the history's own. */
+export const writeHistory = async (store: Store, table: string, entries: readonly HistoryEntry[]): Promise<void> => {
+  for (const batch of toBatches(entries)) await sendUntilDone(store, table, batch)
+}

@@ -1,0 +1,54 @@
+import type { RowStore } from '../../features/row-store.ts'
+import { type BigtableOptions, createBigtable } from './bigtable-client.ts'
+import { historyRange, toHistoryEntry } from './bigtable-history.ts'
+import { readRows, scanRows, type Store, toStoredRow } from './bigtable-read.ts'
+import type { RetryOptions } from './bigtable-retry.ts'
+import { checkAndMutate, rowMutations, versionFilter, writeHistory } from './bigtable-write.ts'
+
+export type BigtableRowStore = RowStore & { close(): Promise<void> }
+
+const historyOf = (table: string): string => `${table}-history`
+
+/**
+ * Rows in Bigtable. Table NAME: family `d`, one cell per attribute; family `m`, `v` the version, `t` the change's second
+ * in decimal, `x` `1` on a tombstone. Table NAME-history: see bigtable-history.ts. Reads and history are tried again
+ * after what passes; a check and mutation is tried once, since only its caller knows what a lost reply means.
+ */
+export const createBigtableRowStore = (options: BigtableOptions & Partial<RetryOptions>): BigtableRowStore => {
+  const { retriesMax = 4, waitMs = 50 } = options
+  const store: Store = { ...createBigtable(options), retry: { retriesMax, waitMs } }
+  return {
+    read: (table, keys) => readRows(store, table, keys),
+    scan: async function* (table, range) {
+      if (range.limit === 0) return
+      for await (const row of scanRows(store, table, range)) yield toStoredRow(row)
+    },
+    applyIfNewer: async (table, row) => {
+      const isStale = await checkAndMutate(store, table, row.key, {
+        predicateFilter: versionFilter({ startValueClosed: Buffer.from(row.marker.version) }),
+        falseMutations: rowMutations(row),
+      })
+      return isStale ? 'stale' : 'applied'
+    },
+    replaceIf: async (table, row, expected) => {
+      const mutations = rowMutations(row)
+      if (expected === undefined)
+        return !(await checkAndMutate(store, table, row.key, {
+          predicateFilter: versionFilter(),
+          falseMutations: mutations,
+        }))
+      const version = Buffer.from(expected)
+      return checkAndMutate(store, table, row.key, {
+        predicateFilter: versionFilter({ startValueClosed: version, endValueClosed: version }),
+        trueMutations: mutations,
+      })
+    },
+    history: {
+      append: (table, entries) => writeHistory(store, historyOf(table), entries),
+      list: async function* (table, key) {
+        for await (const row of scanRows(store, historyOf(table), historyRange(key))) yield toHistoryEntry(key, row)
+      },
+    },
+    close: () => store.client.close(),
+  }
+}

@@ -1,0 +1,68 @@
+import { InvalidInputError, NotFoundError } from '../../errors.ts'
+import type { ItemSource } from '../../features/deps.ts'
+import type { Item } from '../../features/item.ts'
+
+type Keys = { partition: string; sort?: string }
+type Table = { keys: Keys; items: Map<string, Item> }
+
+/** The port with what only a test may do. Items are kept and given by reference: nobody may change one. */
+export type MemoryItems = ItemSource & {
+  create(table: string, keys: Keys): void
+  /** Puts a whole item; answers the one before. */
+  put(table: string, item: Item): Item | undefined
+  /** Answers the item that was there. */
+  delete(table: string, key: Item): Item | undefined
+  count(table: string): number
+}
+
+const textOf = (item: Item, name: string): string => {
+  const value = item[name]
+  if (value && 'S' in value) return `S${value.S}`
+  if (value && 'N' in value) return `N${value.N}`
+  if (value && 'B' in value) return `B${Buffer.from(value.B).toString('base64')}`
+  throw new InvalidInputError(`key attribute ${name} is not of type S, N or B`)
+}
+
+/** A `\0` in a key is kept apart from the one between two: the length of the first part stands in front. */
+const idOf = ({ partition, sort }: Keys, item: Item): string => {
+  const first = textOf(item, partition)
+  return sort === undefined ? first : `${first.length}\0${first}${textOf(item, sort)}`
+}
+
+/** Tables of items, numbers in canonical form, as a source of rows. */
+export const createMemoryItems = (tables: Record<string, Keys> = {}): MemoryItems => {
+  const all = new Map<string, Table>()
+  const create = (table: string, keys: Keys): void => void all.set(table, { keys, items: new Map() })
+  for (const [table, keys] of Object.entries(tables)) create(table, keys)
+  const find = (table: string): Table => {
+    const found = all.get(table)
+    if (!found) throw new NotFoundError(`table ${table} does not exist`)
+    return found
+  }
+  return {
+    create,
+    put: (table, item) => {
+      const { keys, items } = find(table)
+      const id = idOf(keys, item)
+      const before = items.get(id)
+      items.set(id, item)
+      return before
+    },
+    delete: (table, key) => {
+      const { keys, items } = find(table)
+      const id = idOf(keys, key)
+      const before = items.get(id)
+      items.delete(id)
+      return before
+    },
+    count: (table) => find(table).items.size,
+    keys: async (table) => find(table).keys,
+    get: async (table, key) => {
+      const { keys, items } = find(table)
+      return items.get(idOf(keys, key))
+    },
+    scan: async function* (table) {
+      yield* find(table).items.values()
+    },
+  }
+}

@@ -1,0 +1,44 @@
+import type { Config } from '../config.ts'
+import type { Clock, Random, Telemetry } from '../ports.ts'
+import type { RowStore } from './row-store.ts'
+import type { Item } from './item.ts'
+
+/** The table that rows come from. Items are as DynamoDB JSON. */
+export interface ItemSource {
+  /** Names of the partition and the sort key. */
+  keys(table: string): Promise<{ partition: string; sort?: string }>
+  /** Strongly consistent; undefined where there is no such item. */
+  get(table: string, key: Item): Promise<Item | undefined>
+  /** Every item, page by page, strongly consistent. */
+  scan(table: string): AsyncIterable<Item>
+}
+
+/** Where a change that cannot be applied is kept whole, until it is redriven. */
+export interface Quarantine {
+  /** Create-or-replace under a name that follows from the change; resolves when it is durable. */
+  put(change: Quarantined): Promise<void>
+  list(table?: string): AsyncIterable<{ name: string; change: Quarantined }>
+  /** Moves it to the redriven ones. */
+  done(name: string): Promise<void>
+}
+
+/** `record` is the stream record as it came. */
+export type Quarantined = {
+  v: 1
+  table: string
+  streamArn: string
+  sequenceNumber: string
+  reason: string
+  at: number
+  record: unknown
+}
+
+export type RowsDeps = {
+  config: Config
+  rows: RowStore
+  source: ItemSource
+  quarantine: Quarantine
+  telemetry: Telemetry
+  clock: Clock
+  random: Random
+}

@@ -1,0 +1,31 @@
+import { changeVersion } from './version.ts'
+import { parseChange, ruleOfStream } from './change.ts'
+import type { Quarantined, RowsDeps } from './deps.ts'
+import { rereadRow } from './reread.ts'
+import { historyEntry } from './write.ts'
+
+export type Redriven = { redriven: number; failed: { name: string; reason: string }[] }
+
+/** The stored payload adds history; the row itself is read from the source, fenced by the change. */
+const redriveOne = async (deps: RowsDeps, { record, streamArn, sequenceNumber }: Quarantined): Promise<void> => {
+  const rule = ruleOfStream(deps.config, streamArn)
+  const change = parseChange(record, rule, await deps.source.keys(rule.name))
+  await deps.rows.history.append(rule.target, [historyEntry(rule, change)])
+  await rereadRow(deps, rule, change.key, changeVersion({ epoch: rule.epoch, sequenceNumber }))
+}
+
+/** Redrives every quarantined change (of one table), each on its own; what still cannot be applied stays. */
+export const redrive = async (deps: RowsDeps, table?: string): Promise<Redriven> => {
+  const result: Redriven = { redriven: 0, failed: [] }
+  for await (const { name, change } of deps.quarantine.list(table)) {
+    try {
+      await redriveOne(deps, change)
+      await deps.quarantine.done(name)
+      result.redriven += 1
+    } catch (error) {
+      result.failed.push({ name, reason: error instanceof Error ? error.message : String(error) })
+    }
+  }
+  deps.telemetry.count('ChangesRedriven', result.redriven)
+  return result
+}
