@@ -5,20 +5,32 @@ import { InvalidInputError } from './errors.ts'
 
 /** The only file that reads the environment of the functions. */
 
-export type Env = {
+/** What every function has. */
+export type BaseEnv = {
   stage: string
   config: Config
-  ledgerTable: string
-  objectsQueueUrl: string
-  segmentsQueueUrl: string
   /** The Google service account that this function acts as. */
   serviceAccount: string
   wifAudience: string
   region: string
+}
+
+export type Env = BaseEnv & {
+  ledgerTable: string
+  objectsQueueUrl: string
+  segmentsQueueUrl: string
   /** An emulator's URL; legal in stages named `local` only, since a custom endpoint drops authentication. */
   gcsEndpoint?: string
   /** How long a queue message is held at a time, where it is not the usual; legal in stages named `local` only. */
   leaseSeconds?: number
+}
+
+export type RowsEnv = BaseEnv & {
+  /** Holds the changes that could not be applied. */
+  quarantineBucket: string
+  bigtableInstance: string
+  /** An emulator's URL, as gcsEndpoint is. */
+  bigtableEndpoint?: string
 }
 
 const required = (name: string): string => {
@@ -30,27 +42,57 @@ const required = (name: string): string => {
 
 const isLocal = (stage: string): boolean => stage === 'local' || stage.startsWith('local-')
 
-export const readEnv = (): Env => {
+const emulatorOf = (name: string, stage: string): string | undefined => {
+  const endpoint = process.env[name]
+  if (endpoint !== undefined && !isLocal(stage))
+    throw new InvalidInputError(
+      `${name} is set (${endpoint}) in stage ${stage}: emulators are refused outside of local stages`,
+    )
+  return endpoint
+}
+
+const readBaseEnv = (): BaseEnv => {
   const stage = required('STAGE')
   const file = process.env['LIFEBOAT_CONFIG'] ?? join(required('LAMBDA_TASK_ROOT'), 'lifeboat.json')
-  const gcsEndpoint = process.env['GCS_ENDPOINT']
-  if (gcsEndpoint !== undefined && !isLocal(stage))
-    throw new InvalidInputError(
-      `GCS_ENDPOINT is set (${gcsEndpoint}) in stage ${stage}: emulators are refused outside of local stages`,
-    )
-  const lease = process.env['LEASE_SECONDS']
-  if (lease !== undefined && (!isLocal(stage) || !/^[1-9]\d{0,3}$/.test(lease)))
-    throw new InvalidInputError(`LEASE_SECONDS is ${lease} in stage ${stage}: expected seconds, in local stages only`)
   return {
     stage,
     config: parseConfig(readFileSync(file, 'utf8'), { stage, file }),
-    ledgerTable: required('LEDGER_TABLE'),
-    objectsQueueUrl: required('OBJECTS_QUEUE_URL'),
-    segmentsQueueUrl: required('SEGMENTS_QUEUE_URL'),
     serviceAccount: required('GCP_SERVICE_ACCOUNT'),
     wifAudience: process.env['GCP_WIF_AUDIENCE'] ?? '',
     region: required('AWS_REGION'),
+  }
+}
+
+/** The environment of the functions that replicate objects. */
+export const readEnv = (): Env => {
+  const base = readBaseEnv()
+  const gcsEndpoint = emulatorOf('GCS_ENDPOINT', base.stage)
+  const lease = process.env['LEASE_SECONDS']
+  if (lease !== undefined && (!isLocal(base.stage) || !/^[1-9]\d{0,3}$/.test(lease)))
+    throw new InvalidInputError(
+      `LEASE_SECONDS is ${lease} in stage ${base.stage}: expected seconds, in local stages only`,
+    )
+  return {
+    ...base,
+    ledgerTable: required('LEDGER_TABLE'),
+    objectsQueueUrl: required('OBJECTS_QUEUE_URL'),
+    segmentsQueueUrl: required('SEGMENTS_QUEUE_URL'),
     ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }),
     ...(lease === undefined ? {} : { leaseSeconds: Number(lease) }),
+  }
+}
+
+/** The environment of the functions that replicate rows. */
+export const readRowsEnv = (): RowsEnv => {
+  const base = readBaseEnv()
+  const { bigtableInstance } = base.config.replica
+  if (bigtableInstance === undefined)
+    throw new InvalidInputError('replica.bigtableInstance: found nothing, allowed: a Bigtable instance id')
+  const bigtableEndpoint = emulatorOf('BIGTABLE_ENDPOINT', base.stage)
+  return {
+    ...base,
+    quarantineBucket: required('QUARANTINE_BUCKET'),
+    bigtableInstance,
+    ...(bigtableEndpoint === undefined ? {} : { bigtableEndpoint }),
   }
 }

@@ -1,7 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { S3Client } from '@aws-sdk/client-s3'
 import { SQSClient } from '@aws-sdk/client-sqs'
-import { randomBytes } from 'node:crypto'
 import { createChunkIndex } from './clouds/aws/chunk-index.ts'
 import { createObjectLedger } from './clouds/aws/object-ledger.ts'
 import { createDigestLedger, createSegmentLedger } from './clouds/aws/segment-ledger.ts'
@@ -9,39 +8,19 @@ import { createChain, createReleaseLedger } from './clouds/aws/release-ledger.ts
 import { createS3Source } from './clouds/aws/s3-source.ts'
 import { createSqsQueue } from './clouds/aws/sqs-queue.ts'
 import { createGcsBlobStore } from './clouds/gcp/blob-store.ts'
-import { createKeylessAuth } from './clouds/gcp/keyless.ts'
 import { createStorage } from './clouds/gcp/storage-client.ts'
 import { type Env, readEnv } from './env.ts'
 import { createTelemetry } from './telemetry.ts'
 import type { WeightsDeps } from './weights/deps.ts'
+import { awsClient, openGoogleAuth, systemClock, systemRandom } from './wiring-common.ts'
 
-/** Builds what a function needs from its environment, once, in its init phase. */
-
-/** Attempts and timeouts of every AWS client: a call that hangs must not eat the function's time. */
-const awsClient = {
-  maxAttempts: 5,
-  requestHandler: {
-    connectionTimeout: 3000,
-    requestTimeout: 30_000,
-    // Without it the client only warns.
-    throwOnRequestTimeout: true,
-    // A body that stops coming; requestTimeout ends with the head of the answer.
-    socketTimeout: 30_000,
-    httpsAgent: { maxSockets: 200 },
-    httpAgent: { maxSockets: 200 },
-  },
-}
+/** Builds what a function that replicates objects needs from its environment, once, in its init phase. */
 
 const openStorage = (env: Env, s3: S3Client) => {
   const { project } = env.config.replica
   if (env.gcsEndpoint !== undefined)
     return createStorage({ projectId: project, endpoint: env.gcsEndpoint, token: env.serviceAccount })
-  const authClient = createKeylessAuth({
-    audience: env.wifAudience,
-    serviceAccount: env.serviceAccount,
-    region: env.region,
-    credentials: async () => s3.config.credentials(),
-  })
+  const authClient = openGoogleAuth(env, async () => s3.config.credentials())
   return createStorage({ projectId: project, authClient })
 }
 
@@ -73,8 +52,8 @@ export const wireWeights = (): Wiring => {
     objectsQueue: createSqsQueue(sqs, env.objectsQueueUrl),
     workQueue: createSqsQueue(sqs, env.segmentsQueueUrl),
     telemetry,
-    clock: { now: () => Date.now() },
-    random: { next: () => Math.random(), hex: (bytes) => randomBytes(bytes).toString('hex') },
+    clock: systemClock,
+    random: systemRandom,
   }
   return { deps, env, sqs, dynamodb, flush: telemetry.flush }
 }

@@ -5,6 +5,7 @@ import { buffer } from 'node:stream/consumers'
 import { build } from 'esbuild'
 import yazl from 'yazl'
 import type { Config } from '../shared/config.ts'
+import { slimBigtable } from './bigtable-bundle.ts'
 
 /** `name` is the file's name without its ending; `unpacked` has what `zip` has; `sha256` is hex. */
 export type BuiltFunction = { name: string; zip: string; unpacked: string; bytes: number; sha256: string }
@@ -28,6 +29,7 @@ const bundle = async (root: string, name: string): Promise<Map<string, Uint8Arra
     sourcesContent: false,
     legalComments: 'none',
     banner: { js: banner },
+    plugins: [slimBigtable],
     logLevel: 'warning',
   })
   return new Map(result.outputFiles.map((file) => [`functions/${basename(file.path)}`, file.contents]))

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { type Config, parseConfig } from '../shared/config.ts'
@@ -15,6 +16,41 @@ export const readStackConfig = (stage: string): Config => {
 const sub = (text: string): { 'Fn::Sub': string } => ({ 'Fn::Sub': text })
 // IAM reads *, ? and $ in a resource as themselves when written as ${*}, ${?} and ${$}; Fn::Sub writes ${ as ${!.
 const literal = (text: string): string => text.replaceAll(/[*?$]/g, '${!$&}')
+
+type Table = Config['tables'][number]
+
+/** CloudFormation's names are of letters and digits only; two tables that differ in something else differ in their hash. */
+const mappingName = ({ name }: Table, epoch: number): string =>
+  `ApplyChanges${name.replaceAll(/[^A-Za-z0-9]/g, '').slice(0, 100)}${hash('sha256', name, 'hex').slice(0, 8)}Epoch${epoch}`
+
+/** One event source for every stream of every table. Written here: the framework makes one name of two streams of a table. */
+const streamMappings = (config: Config): Record<string, object> =>
+  Object.fromEntries(
+    config.tables.flatMap((table) =>
+      table.streams.map(({ arn, epoch }) => [
+        mappingName(table, epoch),
+        {
+          Type: 'AWS::Lambda::EventSourceMapping',
+          Properties: {
+            EventSourceArn: arn,
+            FunctionName: { 'Fn::GetAtt': ['ApplyChangesLambdaFunction', 'Arn'] },
+            Enabled: true,
+            BatchSize: 500,
+            MaximumBatchingWindowInSeconds: 1,
+            StartingPosition: 'TRIM_HORIZON',
+            // A shard carries about 1,000 changes a second, and one function applies more.
+            ParallelizationFactor: 1,
+            BisectBatchOnFunctionError: true,
+            MaximumRetryAttempts: -1,
+            // As of commitObject: what Bigtable could not take for 23 hours is written to FailedBatchesBucket whole.
+            MaximumRecordAgeInSeconds: 82_800,
+            FunctionResponseTypes: ['ReportBatchItemFailures'],
+            DestinationConfig: { OnFailure: { Destination: { 'Fn::GetAtt': ['FailedBatchesBucket', 'Arn'] } } },
+          },
+        },
+      ]),
+    ),
+  )
 
 /** What the configuration says as CloudFormation needs it. */
 export const stackSettings = (config: Config) => {
@@ -39,6 +75,14 @@ export const stackSettings = (config: Config) => {
     objectArns: config.buckets.map(({ name, prefix }) =>
       sub(`arn:\${AWS::Partition}:s3:::${name}/${literal(prefix)}*`),
     ),
+    /** The file of what replicates rows: nothing of it is deployed without a table. */
+    rowsFile: config.tables.length > 0 ? 'rows.yml' : 'no-rows.yml',
+    streamMappings: streamMappings(config),
+    streamArns: config.tables.flatMap(({ streams }) => streams.map(({ arn }) => arn)),
+    tableArns: config.tables.map(({ name }) =>
+      sub(`arn:\${AWS::Partition}:dynamodb:\${AWS::Region}:\${AWS::AccountId}:table/${name}`),
+    ),
+    rowsWriter: `lifeboat-rows@${config.replica.project}.iam.gserviceaccount.com`,
     writer: `lifeboat-writer@${config.replica.project}.iam.gserviceaccount.com`,
     committer: `lifeboat-committer@${config.replica.project}.iam.gserviceaccount.com`,
   }

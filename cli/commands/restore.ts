@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { collectLessOften } from '../../shared/collector.ts'
 import { InvalidInputError } from '../../shared/errors.ts'
 import type { BlobStore } from '../../shared/ports.ts'
 import { findRelease } from '../../shared/weights/catalog.ts'
@@ -95,6 +96,7 @@ const restore = async (context: CliContext, text: string, options: RestoreFlags)
     totalBytes: chosen.files.reduce((sum, { size }) => sum + size, 0),
     silent: Boolean(options.quiet || options.json),
   })
+  collectLessOften()
   let files: RestoredFile[]
   try {
     files = await restoreFiles(store, await openDisk(to), chosen.files, {

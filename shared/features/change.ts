@@ -27,15 +27,17 @@ export type Change = {
 /** How one source table is replicated. `epoch` is that of the stream a record came from. */
 export type TableRule = { name: string; target: string; epoch: number; omit: ReadonlySet<string> }
 
+// Not z.record, which drops an attribute named `__proto__`; what is inside, parseItem checks.
+const image = z.custom<object>((input) => typeof input === 'object' && input !== null, { error: 'not a map' })
 const recordSchema = z.object({
   eventName: z.enum(['INSERT', 'MODIFY', 'REMOVE']),
   eventSourceARN: z.string(),
   userIdentity: z.object({ type: z.string().optional(), principalId: z.string().optional() }).nullish(),
   dynamodb: z.object({
     ApproximateCreationDateTime: z.number(),
-    Keys: z.record(z.string(), z.unknown()),
-    NewImage: z.record(z.string(), z.unknown()).optional(),
-    OldImage: z.record(z.string(), z.unknown()).optional(),
+    Keys: image,
+    NewImage: image.optional(),
+    OldImage: image.optional(),
     SequenceNumber: z.string(),
   }),
 })
@@ -79,10 +81,10 @@ export const parseChange = (record: unknown, rule: TableRule, names: KeyNames): 
     throw new InvalidInputError(`a stream record: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`)
   }
   const { dynamodb, eventName, userIdentity } = parsed.data
-  const image = (name: 'NewImage' | 'OldImage'): Item | undefined =>
+  const imageOf = (name: 'NewImage' | 'OldImage'): Item | undefined =>
     dynamodb[name] === undefined ? undefined : parseItem(dynamodb[name], name)
-  const after = image('NewImage')
-  const before = image('OldImage')
+  const after = imageOf('NewImage')
+  const before = imageOf('OldImage')
   if ((eventName === 'REMOVE') === (after !== undefined) || (eventName === 'INSERT') === (before !== undefined))
     throw new InvalidInputError(
       `a stream record: ${eventName} with the wrong images: the stream needs NEW_AND_OLD_IMAGES`,

@@ -1,10 +1,20 @@
+import type { Deadline } from '../weights/deps.ts'
 import { changeVersion } from './version.ts'
 import { parseChange, ruleOfStream } from './change.ts'
 import type { Quarantined, RowsDeps } from './deps.ts'
 import { rereadRow } from './reread.ts'
 import { historyEntry } from './write.ts'
 
-export type Redriven = { redriven: number; failed: { name: string; reason: string }[] }
+/** `isComplete` is false where time ran out: call again. `failed` names the first 100 of `failures`. */
+export type Redriven = {
+  redriven: number
+  failures: number
+  failed: { name: string; reason: string }[]
+  isComplete: boolean
+}
+
+const failedListedMax = 100
+const reserveMs = 30_000
 
 /** The stored payload adds history; the row itself is read from the source, fenced by the change. */
 const redriveOne = async (deps: RowsDeps, { record, streamArn, sequenceNumber }: Quarantined): Promise<void> => {
@@ -15,15 +25,21 @@ const redriveOne = async (deps: RowsDeps, { record, streamArn, sequenceNumber }:
 }
 
 /** Redrives every quarantined change (of one table), each on its own; what still cannot be applied stays. */
-export const redrive = async (deps: RowsDeps, table?: string): Promise<Redriven> => {
-  const result: Redriven = { redriven: 0, failed: [] }
+export const redrive = async (deps: RowsDeps, table?: string, deadline?: Deadline): Promise<Redriven> => {
+  const result: Redriven = { redriven: 0, failures: 0, failed: [], isComplete: true }
   for await (const { name, change } of deps.quarantine.list(table)) {
+    if (deadline && deadline.remainingMs() < reserveMs) {
+      result.isComplete = false
+      break
+    }
     try {
       await redriveOne(deps, change)
       await deps.quarantine.done(name)
       result.redriven += 1
     } catch (error) {
-      result.failed.push({ name, reason: error instanceof Error ? error.message : String(error) })
+      result.failures += 1
+      const reason = error instanceof Error ? error.message : String(error)
+      if (result.failed.length < failedListedMax) result.failed.push({ name, reason })
     }
   }
   deps.telemetry.count('ChangesRedriven', result.redriven)

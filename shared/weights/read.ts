@@ -1,4 +1,4 @@
-import { CorruptError } from '../errors.ts'
+import { CorruptError, LifeboatError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
 import { discard } from './buffers.ts'
 import { crc32c, decodeBody, sha256Hex } from './codec.ts'
@@ -36,19 +36,29 @@ export async function* chunksOfParts(
   }
 }
 
-/** The plain bytes of one chunk, checked against its stored checksum and its id. */
+const decodeChunk = async (name: string, body: Uint8Array, ref: ChunkRef): Promise<Uint8Array> => {
+  const plain = await decodeBody(body, { plainBytesMax: ref.length })
+  if (plain.length !== ref.length || sha256Hex(plain) !== idHex(ref.id))
+    throw new CorruptError(`chunk ${name} does not hash to its id`)
+  return plain
+}
+
+/** The plain bytes of one chunk, proved by its id; where that fails, its stored checksum tells damage from a wrong body. */
 export const readChunk = async (store: BlobStore, ref: ChunkRef): Promise<Uint8Array> => {
   const name = bodyName(ref, 'chunk')
   const body = await store.read(name, { generation: ref.generation, bytesMax: ref.storedBytes })
   if (!body) throw new CorruptError(`chunk ${name}, generation ${ref.generation}, is missing from the replica`)
-  if (crc32c(body) !== ref.crc32c)
-    throw new CorruptError(`chunk ${name} is damaged: its stored bytes do not have the manifest's crc32c`)
-  const plain = await decodeBody(body, { plainBytesMax: ref.length })
-  // Raw bytes are a view of the body.
-  if (plain.buffer !== body.buffer) discard(body)
-  if (plain.length !== ref.length || sha256Hex(plain) !== idHex(ref.id))
-    throw new CorruptError(`chunk ${name} does not hash to its id`)
-  return plain
+  try {
+    const plain = await decodeChunk(name, body, ref)
+    // Raw bytes are a view of the body.
+    if (plain.buffer !== body.buffer) discard(body)
+    return plain
+  } catch (error) {
+    if (!(error instanceof LifeboatError) || crc32c(body) === ref.crc32c) throw error
+    throw new CorruptError(`chunk ${name} is damaged: its stored bytes do not have the manifest's crc32c`, {
+      cause: error,
+    })
+  }
 }
 
 /** A small object whole. Throws CorruptError above `bytesMax`. */

@@ -5,7 +5,7 @@ import type { MemberRow } from './ledger.ts'
 import { objectManifestSchema, parseRecord } from './manifest.ts'
 import { objectManifestName } from './names.ts'
 import { recordWaiting } from './outcome.ts'
-import { type BucketRule, releaseOf, ruleFor } from './plan.ts'
+import { type BucketRule, releaseOf, ruleFor, touchRelease } from './plan.ts'
 import { readSmallObject } from './read.ts'
 import {
   type Candidate,
@@ -123,7 +123,12 @@ const whenUnreadable = (error: unknown): Judgement => {
 
 const requestDigest = async (deps: WeightsDeps, candidate: Candidate): Promise<void> => {
   const row = await deps.objects.get(candidate.traceId)
-  if (!row || row.sha256 !== undefined) return
+  if (!row) return
+  if (row.sha256 !== undefined) {
+    // The pass was cut off before it told the member, or a commit at the same time wrote the member anew after it.
+    if (row.release) await touchRelease(deps, row, row.release)
+    return
+  }
   // The release is evaluated again and again while the pass is under way; one that goes on says so in the row.
   if (deps.clock.now() - (row.nudgedAt ?? 0) < digestAgainMs) return
   const { bucket, key, versionId, etag, size } = row.source
@@ -284,8 +289,7 @@ export const evaluateRelease = async (
         { reason: `marker ${marked.member.key} was ${marked.member.state}` },
         look,
       )
-    else if (!isSealed(marked.member) || !(await settleMarker(deps, rule, release, members, marked, look)))
-      open += 1
+    else if (!isSealed(marked.member) || !(await settleMarker(deps, rule, release, members, marked, look))) open += 1
   }
   if (!options.sweep || !row) return
   if (markers.length === 0 && members.length > 0) {

@@ -108,7 +108,8 @@ const readTensor = (name: string, value: unknown, dataStart: number, dataBytes: 
   const { dtype, shape, data_offsets: offsets } = value
   if (typeof dtype !== 'string' || dtype === '') return bad('dtype is not a name')
   // A part of the tensor index must stay of a size that its readers accept.
-  if (Array.isArray(shape) && shape.length > dimensionsMax) return bad(`shape has more than ${dimensionsMax} dimensions`)
+  if (Array.isArray(shape) && shape.length > dimensionsMax)
+    return bad(`shape has more than ${dimensionsMax} dimensions`)
   if (!Array.isArray(shape) || !shape.every(isCount)) return bad('shape is not a list of whole numbers from 0')
   if (!Array.isArray(offsets) || offsets.length !== 2) return bad('data_offsets is not a pair')
   const [begin, end]: unknown[] = offsets

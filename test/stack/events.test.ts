@@ -105,11 +105,11 @@ const messageOf = (name: string, queue: string): string => {
 }
 
 type Serverless = {
-  functions: { commitObject: { events: { stream?: { filterPatterns: Pattern[] }; schedule?: { input: object } }[] } }
+  functions: { commitObject?: { events: { stream?: { filterPatterns: Pattern[] }; schedule?: { input: object } }[] } }[]
 }
 const deployed = (
   parse(readFileSync(new URL('../../serverless.yml', import.meta.url), 'utf8'), { logLevel: 'error' }) as Serverless
-).functions.commitObject.events
+).functions[0]!.commitObject!.events
 
 describe('the sample events', () => {
   test('are those that this test knows and that the README tells of', () => {

@@ -27,7 +27,7 @@ export type KillReport = {
   problems: string[]
 }
 
-const redeliverSeconds = 5
+const redeliverSeconds = 10
 /** How long the window of a kill stays open, and how far into it the kill comes. */
 const windowMs = 2500
 const intoWindowMs = 1500

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { array, assert, integer, nat, property, tuple } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { boundsWithin, partRanges } from '../../shared/weights/check.ts'
 import type { Check } from '../../shared/weights/ledger.ts'
@@ -7,9 +7,9 @@ const checkOf = (parts: [number, number][]): Check => ({ algorithm: 'SHA256', ty
 
 describe('boundsWithin', () => {
   it('answers the starts of parts strictly inside the range, for any run lengths', () => {
-    const runs = fc.array(fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 5 })), { minLength: 1 })
-    fc.assert(
-      fc.property(runs, fc.nat(60), fc.nat(60), (parts, from, length) => {
+    const runs = array(tuple(integer({ min: 1, max: 9 }), integer({ min: 1, max: 5 })), { minLength: 1 })
+    assert(
+      property(runs, nat(60), nat(60), (parts, from, length) => {
         const check = checkOf(parts)
         const size = parts.reduce((sum, [bytes, count]) => sum + bytes * count, 0)
         const starts = [...partRanges(check, size)].map(({ start }) => start)

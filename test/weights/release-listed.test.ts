@@ -81,6 +81,21 @@ describe('_PUBLISH.json', () => {
     expect(await world.releases()).toHaveLength(1)
   })
 
+  it('is sealed although a late commit hid from it the SHA-256 that was read', async () => {
+    const world = createWorld({ segmentBytesMax: 40 })
+    const body = noise(100)
+    put(world, 'a.bin', body)
+    await world.run()
+    const [before] = await world.deps.releases.members(bucketName, prefix)
+    const row = await world.deps.objects.get(before!.traceId)
+    await world.deps.objects.update(row!.traceId, row!.planId, { sha256: sha256(body) })
+    put(world, '_PUBLISH.json', json({ files: [{ key: 'a.bin', size: 100, sha256: sha256(body) }] }))
+    await world.run()
+    await settle(world, 2)
+    expect(world.telemetry.total('BytesReadAgain')).toBe(0)
+    expect(await world.releases()).toMatchObject([{ completeness: 'exact' }])
+  })
+
   it('names a version by its id, or by its CRC64NVME', async () => {
     const world = createWorld()
     const first = put(world, 'a.bin', noise(50, 1))

@@ -55,11 +55,11 @@ describe('sweep', () => {
     await world.run()
     world.tick(61 * 60_000)
     let remainingMs = 300_000
-    const { pending } = world.deps.objects
+    const real = { ...world.deps.objects }
     world.deps.objects = {
       ...world.deps.objects,
       pending: async function* slowly() {
-        for await (const row of pending()) {
+        for await (const row of real.pending()) {
           remainingMs -= 30_000
           yield row
         }

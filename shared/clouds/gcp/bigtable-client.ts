@@ -1,13 +1,13 @@
 import { BigtableClient } from '@google-cloud/bigtable/build/src/v2/index.js'
 import { credentials } from '@grpc/grpc-js'
+import type { AuthClient } from 'google-auth-library'
 import { InvalidInputError } from '../../errors.ts'
+import { staticToken } from './static-token.ts'
 
 /** One attempt of one check and mutation, or of one batch; a scan has no end of its own. */
 export const requestTimeoutMs = 20_000
 export const scanTimeoutMs = 10 * 60_000
 
-type ClientOptions = NonNullable<ConstructorParameters<typeof BigtableClient>[0]>
-type AuthClient = NonNullable<ClientOptions['authClient']>
 
 export type BigtableOptions = {
   projectId: string
@@ -52,6 +52,8 @@ export const createBigtable = (options: BigtableOptions): Bigtable => {
     projectId,
     ...(authClient && { authClient }),
     ...(emulator && {
+      // Without one the client asks the metadata server of Google's machines where it is.
+      authClient: staticToken(token ?? ''),
       servicePath: emulator.hostname,
       port: Number(emulator.port),
       sslCreds: credentials.createInsecure(),

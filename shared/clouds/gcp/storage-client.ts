@@ -1,19 +1,12 @@
 import { IdempotencyStrategy, Storage, type StorageOptions } from '@google-cloud/storage'
-import { OAuth2Client } from 'google-auth-library'
 import { InvalidInputError } from '../../errors.ts'
 import { isPassing } from './errors.ts'
+import { staticToken } from './static-token.ts'
 
 /** One attempt of one request; a body is some tens of MiB at most. */
 export const REQUEST_TIMEOUT_MS = 60_000
 
 type AuthClient = NonNullable<StorageOptions['authClient']>
-
-/** An auth client that sends `token` as it is, for an emulator. */
-const staticToken = (token: string): AuthClient => {
-  const client = new OAuth2Client()
-  client.setCredentials({ access_token: token })
-  return client
-}
 
 /**
  * The client of Cloud Storage. `endpoint` is an emulator's URL and needs a `token` or an `authClient`: the package

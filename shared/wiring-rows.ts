@@ -1,0 +1,42 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { S3Client } from '@aws-sdk/client-s3'
+import { createItemSource } from './clouds/aws/item-source.ts'
+import { createS3Quarantine } from './clouds/aws/quarantine.ts'
+import { createBigtableRowStore } from './clouds/gcp/row-store.ts'
+import { readRowsEnv, type RowsEnv } from './env.ts'
+import type { RowsDeps } from './features/deps.ts'
+import { createTelemetry } from './telemetry.ts'
+import { awsClient, openGoogleAuth, systemClock, systemRandom } from './wiring-common.ts'
+
+/** Apart from wiring.ts, so that only the functions that need Bigtable carry its client. */
+
+export type RowsWiring = { deps: RowsDeps; env: RowsEnv; flush: () => void }
+
+const openRows = (env: RowsEnv, s3: S3Client): RowsDeps['rows'] => {
+  const { project, appProfile } = env.config.replica
+  const options = {
+    projectId: project,
+    instanceId: env.bigtableInstance,
+    ...(appProfile === undefined ? {} : { appProfileId: appProfile }),
+  }
+  if (env.bigtableEndpoint !== undefined)
+    return createBigtableRowStore({ ...options, endpoint: env.bigtableEndpoint, token: env.serviceAccount })
+  return createBigtableRowStore({ ...options, authClient: openGoogleAuth(env, async () => s3.config.credentials()) })
+}
+
+/** Builds what a function that replicates rows needs from its environment, once, in its init phase. */
+export const wireRows = (): RowsWiring => {
+  const env = readRowsEnv()
+  const s3 = new S3Client(awsClient)
+  const telemetry = createTelemetry()
+  const deps: RowsDeps = {
+    config: env.config,
+    rows: openRows(env, s3),
+    source: createItemSource(new DynamoDBClient(awsClient)),
+    quarantine: createS3Quarantine({ s3, bucket: env.quarantineBucket }),
+    telemetry,
+    clock: systemClock,
+    random: systemRandom,
+  }
+  return { deps, env, flush: telemetry.flush }
+}
