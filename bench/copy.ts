@@ -64,8 +64,10 @@ const measure = (mib: number): Promise<Measured> =>
       await timeMedian(peers.sha256, file.file, out),
     ]
     await warmUp(stack)
-    const cpuUsed = cpuUsedBy(stack)
-    const first = await replicate(stack, 'first.safetensors', file)
+    let cpuUsed: () => Record<string, number> = () => ({})
+    const first = await replicate(stack, 'first.safetensors', file, () => {
+      cpuUsed = cpuUsedBy(stack)
+    })
     const cpu = cpuUsed()
     const again = await replicate(stack, 'again.safetensors', file)
     await stack.s3.send(new CreateBucketCommand({ Bucket: quietBucket }))

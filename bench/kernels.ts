@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises'
+import { discard } from '../shared/weights/buffers.ts'
 import { createRangeCrc } from '../shared/weights/checksums.ts'
 import { crc32c, decodeBody, encodeBody, sha256Hex } from '../shared/weights/codec.ts'
 
@@ -30,15 +31,17 @@ export const measureKernels = async (file: string): Promise<Kernel[]> => {
   const bodies: Uint8Array[] = []
   const [nvme, ieee] = [createRangeCrc('CRC64NVME'), createRangeCrc('CRC32')]
   const encode = async (chunk: Uint8Array): Promise<void> => void bodies.push((await encodeBody(chunk)).body)
+  const decode = async (body: Uint8Array): Promise<void> =>
+    discard(await decodeBody(body, { plainBytesMax: chunkBytes }))
   const steps: [string, Uint8Array[], (bytes: Uint8Array) => unknown][] = [
     ['encode', chunks, encode],
-    ['read back: decode', bodies, (body) => decodeBody(body, { plainBytesMax: chunkBytes })],
+    ['read back: decode', bodies, decode],
     ['SHA-256 (taken twice: chunk id, read back)', chunks, sha256Hex],
     ['CRC32C of the body', bodies, crc32c],
     ['CRC-64/NVME of the source', chunks, (chunk) => nvme.update(chunk)],
     ['CRC-32 of the source, where its checksum is that', chunks, (chunk) => ieee.update(chunk)],
   ]
-  await encode(chunks[0] ?? new Uint8Array(0))
+  for (const chunk of chunks) await encode(chunk)
   bodies.length = 0
   const kernels: Kernel[] = []
   for (const [name, inputs, step] of steps) {

@@ -105,11 +105,17 @@ export const copyStage = async (stack: LocalStack, since: number): Promise<CopyS
 /** `lagMs` from the end of the PUT to the sealed manifest. */
 export type Replicated = { lagMs: number; copy: CopyStage }
 
-/** Publishes one file and waits until its manifest is sealed. Throws when that takes half an hour. */
-export const replicate = async (stack: LocalStack, key: string, file: LocalFile): Promise<Replicated> => {
+/** Publishes one file, calls `onPublished`, and waits until its manifest is sealed. Throws when that takes half an hour. */
+export const replicate = async (
+  stack: LocalStack,
+  key: string,
+  file: LocalFile,
+  onPublished: () => void = () => undefined,
+): Promise<Replicated> => {
   const store = openReplica(stack)
   await uploadFile(stack.s3, bucket, key, file)
   const publishedAt = Date.now()
+  onPublished()
   while (Date.now() - publishedAt < sealTimeoutMs) {
     for await (const { name } of store.list(`objects/${bucket}/${key}/`)) {
       const { record } = await readObjectManifest(store, name)

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { copyRssMaxBytes, replicate, warmUp, withStack } from './local-stack.ts'
@@ -8,8 +9,8 @@ import { judged, mebibytes, type Section } from './report.ts'
 /** Peak memory of the processes that copy, for objects of very different size. */
 
 const aboveIdleMibMax = 200
-/** The file, the embedded S3's copy and the bodies, with room to spare. */
-const diskPerByte = 3
+/** The file and the embedded S3's copy of it, then that copy and the bodies, with room to spare. */
+const diskPerByte = 2.2
 
 const freeBytes = async (): Promise<number> => {
   const { bavail, bsize } = await statfs(process.env['LIFEBOAT_BENCH_DIR'] ?? tmpdir())
@@ -23,7 +24,7 @@ const measure = (mib: number): Promise<Peak> =>
     const file = await writeModelFile(stack.dir, mib, 2)
     await warmUp(stack)
     const idle = await copyRssMaxBytes(stack)
-    const { copy } = await replicate(stack, 'model.safetensors', file)
+    const { copy } = await replicate(stack, 'model.safetensors', file, () => rmSync(file.file))
     return { mib, segments: copy.segments, idle, peak: await copyRssMaxBytes(stack) }
   })
 

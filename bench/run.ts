@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { Argument, Command } from 'commander'
+import { collectLessOften } from '../shared/collector.ts'
 import { benchCopy } from './copy.ts'
 import { benchImport } from './import.ts'
 import { describeMachine } from './machine.ts'
@@ -16,6 +17,7 @@ const names = Object.keys(benchmarks) as Name[]
 const documentFile = join(import.meta.dirname, '../docs/benchmarks.md')
 
 const main = async (which: Name | 'all', options: { quick?: boolean; write?: boolean }): Promise<void> => {
+  collectLessOften()
   const machine = describeMachine(new Date())
   process.stdout.write(`${machine}\n`)
   const sections: Section[] = []
@@ -34,7 +36,7 @@ await new Command('npm run bench --')
   .option('--write', 'put the results into docs/benchmarks.md')
   .addHelpText(
     'after',
-    '\nLIFEBOAT_BENCH_DIR names a folder for the files, up to 14 GB, where the temporary one is small.',
+    '\nLIFEBOAT_BENCH_DIR names a folder for the files, up to 10 GB, where the temporary one is small.',
   )
   .action(main)
   .parseAsync()

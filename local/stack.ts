@@ -16,6 +16,8 @@ import { type Config, parseConfig } from '../shared/config.ts'
 import { type Clouds, startClouds } from './clouds.ts'
 import { packageStack } from './lambda/package.ts'
 import type { ServeOptions } from './lambda/serve.ts'
+import { createReplicaTables } from './replica-rows.ts'
+import { createSourceTables, type TableKeys } from './source-tables.ts'
 
 /** Lifeboat as it deploys, on the embedded clouds: the packaged template, its functions, both clouds, all as processes. */
 
@@ -27,6 +29,8 @@ export type RunnerProcess = { url: string; pid: number; kill(): Promise<void>; s
 export type LocalStack = {
   config: Config
   configFile: string
+  /** Read by the functions when an instance of theirs starts. */
+  functionsConfigFile: string
   clouds: Clouds
   runner(): RunnerProcess
   /** Starts the runner again on the same data and port, killing it where it still runs. */
@@ -126,12 +130,20 @@ const environmentOf = (config: Config, endpoints: Clouds['endpoints'], configFil
   AWS_ENDPOINT_URL_SQS: endpoints.sqs,
   AWS_ENDPOINT_URL_DYNAMODB: endpoints.dynamodb,
   GCS_ENDPOINT: endpoints.gcs,
+  BIGTABLE_ENDPOINT: endpoints.bigtable,
   LIFEBOAT_CONFIG: configFile,
 })
 
+/** JSON with the real ARNs of streams in the place of the configured ones. */
+const jsonWithStreams = (value: unknown, arns: ReadonlyMap<string, string>): string =>
+  JSON.stringify(value, (_name, member: unknown) =>
+    typeof member === 'string' ? (arns.get(member) ?? member) : member,
+  )
+
 /**
  * Starts everything over `dir`; what an earlier start left there goes on. Buckets of the configuration are created,
- * versioned and announce to EventBridge unless `buckets` is false. `redeliverSeconds` is how long a message stays hidden
+ * versioned and announce to EventBridge unless `buckets` is false; its tables have `tableKeys` (see createSourceTables),
+ * and the functions read it from functionsConfigFile, where its streams have their real ARNs. `redeliverSeconds` is how long a message stays hidden
  * whose function was killed (the deployed queues and leases say minutes); `rolesFile` stands for infra/gcp/roles.json.
  */
 export const startStack = async (options: {
@@ -141,6 +153,7 @@ export const startStack = async (options: {
   instancesMax?: number
   scheduleSpeed?: number
   buckets?: boolean
+  tableKeys?: Readonly<Record<string, TableKeys>>
   rolesFile?: string
   redeliverSeconds?: number
   log?: (message: string) => void
@@ -168,11 +181,15 @@ export const startStack = async (options: {
     })
     if (options.buckets !== false) for (const { name } of config.buckets) await createSourceBucket(s3, name)
     await createReplicaBucket(endpoints.gcs, config)
+    await createReplicaTables(endpoints.bigtable, config)
+    const streamArns = await createSourceTables(endpoints, config, options.tableKeys)
     const { buildDir, template } = await packaging
     const tokenFile = join(dir, 'gcloud-token')
     writeFileSync(tokenFile, 'lifeboat-admin')
     const templateFile = join(dir, 'template.json')
-    writeFileSync(templateFile, JSON.stringify(template))
+    writeFileSync(templateFile, jsonWithStreams(template, streamArns))
+    const functionsConfigFile = join(dir, 'functions.json')
+    writeFileSync(functionsConfigFile, jsonWithStreams(config, streamArns))
     const serve: ServeOptions = {
       template: templateFile,
       buildDir,
@@ -183,14 +200,17 @@ export const startStack = async (options: {
       region: config.source.region,
       ...(options.instancesMax === undefined ? {} : { instancesMax: options.instancesMax }),
       ...(options.scheduleSpeed === undefined ? {} : { scheduleSpeed: options.scheduleSpeed }),
-      ...(redeliverSeconds === undefined
-        ? {}
-        : { visibilitySeconds: redeliverSeconds, extraEnv: { LEASE_SECONDS: String(redeliverSeconds) } }),
+      ...(redeliverSeconds === undefined ? {} : { visibilitySeconds: redeliverSeconds }),
+      extraEnv: {
+        LIFEBOAT_CONFIG: functionsConfigFile,
+        ...(redeliverSeconds === undefined ? {} : { LEASE_SECONDS: String(redeliverSeconds) }),
+      },
     }
     let runner = await startRunnerProcess(dir, serve)
     return {
       config,
       configFile,
+      functionsConfigFile,
       clouds,
       runner: () => runner,
       restartRunner: async () => {

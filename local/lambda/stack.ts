@@ -1,7 +1,14 @@
 import type { Pattern } from './event-pattern.ts'
 
 /** A deployed template, as the runner needs it: plain data, with every intrinsic function resolved. */
-export type Endpoints = { s3: string; sqs: string; dynamodb: string; gcs: string }
+export type Endpoints = {
+  s3: string
+  sqs: string
+  dynamodb: string
+  gcs: string
+  /** Absent where no function writes rows. */
+  bigtable?: string
+}
 
 export type FunctionSpec = {
   logicalId: string

@@ -44,6 +44,10 @@ export type ObjectRow = {
   cursor?: number
   /** When the sweep last sent the plan's units again. */
   nudgedAt?: number
+  nudges?: number
+  /** What the sweep last saw of `left`, and when: a plan that goes on is not sent again. */
+  seenLeft?: number
+  seenAt?: number
   /** When the queue had taken every unit of the plan. */
   sentAt?: number
 }

@@ -25,8 +25,8 @@ import { type Release, sealRelease } from './seal-release.ts'
 
 const markerBytesMax = 16 * 2 ** 20
 const manifestBytesMax = 64 * 2 ** 20
-/** A pass over a large file that nothing has been heard of for this long is lost. */
-const digestAgainMs = 30 * 60_000
+/** A pass over a large file that nothing has been heard of for a third of the RPO is lost. */
+const digestAgainMs = ({ config }: WeightsDeps): number => config.rpo.objectsMinutes * 20_000
 
 type Marked = { member: MemberRow; kind: MarkerKind }
 
@@ -130,7 +130,7 @@ const requestDigest = async (deps: WeightsDeps, candidate: Candidate): Promise<v
     return
   }
   // The release is evaluated again and again while the pass is under way; one that goes on says so in the row.
-  if (deps.clock.now() - (row.nudgedAt ?? 0) < digestAgainMs) return
+  if (deps.clock.now() - (row.nudgedAt ?? 0) < digestAgainMs(deps)) return
   const { bucket, key, versionId, etag, size } = row.source
   await deps.workQueue.send([
     {

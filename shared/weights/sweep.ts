@@ -1,10 +1,30 @@
 import type { Deadline, WeightsDeps } from './deps.ts'
 import { commitObject, resendUnits } from './commit.ts'
+import type { ObjectRow } from './ledger.ts'
 import { evaluateRelease } from './release.ts'
 
-/** Units of a plan that has made no end of itself for this long are sent again. */
-const nudgeMs = 30 * 60_000
+/** A plan without progress is sent again after a third of the RPO, then after twice as long each time. */
+const rpoMsPerMinute = 60_000 / 3
+const doublingsMax = 6
 const reserveMs = 60_000
+
+/** How long nothing may be heard of work before it counts as lost. */
+export const quietMs = (deps: Pick<WeightsDeps, 'config'>): number => deps.config.rpo.objectsMinutes * rpoMsPerMinute
+
+/** Sends a plan's units again where none was done since the sweep looked last. True when it did. */
+const nudge = async (deps: WeightsDeps, row: ObjectRow): Promise<boolean> => {
+  const now = deps.clock.now()
+  if (row.left !== (row.seenLeft ?? row.segments)) {
+    await deps.objects.update(row.traceId, row.planId, { seenLeft: row.left, seenAt: now })
+    return false
+  }
+  const nudges = row.nudges ?? 0
+  const since = Math.max(row.plannedAt, row.seenAt ?? 0, row.nudgedAt ?? 0)
+  if (now - since <= quietMs(deps) * 2 ** Math.min(nudges, doublingsMax)) return false
+  await deps.objects.update(row.traceId, row.planId, { nudgedAt: now, nudges: nudges + 1 })
+  await resendUnits(deps, row)
+  return true
+}
 
 export type Swept = {
   pending: number
@@ -39,13 +59,8 @@ export const sweep = async (deps: WeightsDeps, deadline: Deadline): Promise<Swep
     swept.pending += 1
     await guarded(
       async () => {
-        const quietSince = row.nudgedAt ?? row.plannedAt
         if (row.left === 0) swept.committed += (await commitObject(deps, row.traceId, deadline)) === 'sealed' ? 1 : 0
-        else if (deps.clock.now() - quietSince > nudgeMs) {
-          await deps.objects.update(row.traceId, row.planId, { nudgedAt: deps.clock.now() })
-          await resendUnits(deps, row)
-          swept.resent += 1
-        }
+        else if (await nudge(deps, row)) swept.resent += 1
       },
       { traceId: row.traceId },
     )

@@ -38,6 +38,7 @@ const configText = `formatVersion: 1
 source: { account: "${account}", region: us-east-1 }
 replica: { project: lifeboat-local, bucket: replica }
 retention: { days: 1 }
+rpo: { objectsMinutes: 1 }
 buckets:
 ${buckets.map((name) => `  - { name: ${name}, release: { settleSeconds: 1, quietMinutes: 60 } }`).join('\n')}
 `

@@ -172,7 +172,7 @@ describe('digestRange', () => {
       },
     }
     const huge = { ...message, size: 50 * 2 ** 40 }
-    await expect(digestRange(world.deps, huge, ample)).rejects.toThrow()
+    await expect(digestRange(world.deps, huge, ample)).rejects.toThrow('being copied again')
     expect(windows).toEqual([2 ** 30])
   })
 

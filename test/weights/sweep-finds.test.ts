@@ -58,7 +58,7 @@ describe('what the sweep finds', () => {
     world.publish(key, noise(50))
     await receiveMessage(world.deps, world.objectsQueue.messages.shift()!)
     world.workQueue.messages.length = 0
-    world.tick(29 * 60_000)
+    world.tick(4 * 60_000)
     expect(await world.sweep()).toMatchObject({ pending: 1, resent: 0 })
     await later(world)
     expect(states(world)).toEqual(['protected'])

@@ -28,6 +28,25 @@ describe('sweep', () => {
     expect(states(world)).toEqual(['protected'])
   })
 
+  it('leaves a plan alone that goes on, and pauses twice as long after each time that it sent it again', async () => {
+    const world = createWorld()
+    world.publish(key, noise(20))
+    await planAndLose(world)
+    const resentAfter = async (minutes: number): Promise<number> => {
+      world.tick(minutes * 60_000)
+      const { resent } = await world.sweep()
+      world.objectsQueue.messages.length = 0
+      return resent
+    }
+    expect(await resentAfter(6)).toBe(1)
+    expect(await resentAfter(6)).toBe(0)
+    expect(await resentAfter(6)).toBe(1)
+    const [row] = world.rows()
+    await world.deps.objects.update(row!.traceId, row!.planId, { left: row!.left + 1 })
+    expect(await resentAfter(60)).toBe(0)
+    expect(await resentAfter(60)).toBe(1)
+  })
+
   it('ends a plan whose version is gone', async () => {
     const world = createWorld()
     const { versionId } = world.publish(key, noise(20))

@@ -41,7 +41,7 @@ const live = (row: ObjectRow): Item => ({
 const objectOf = (item: Item): ObjectRow => {
   const row = rowOf<ObjectRow>(item)
   const strings = ['manifestDigest', 'sha256', 'reason'] as const
-  const numbers = ['cursor', 'nudgedAt', 'sentAt'] as const
+  const numbers = ['cursor', 'nudgedAt', 'nudges', 'seenLeft', 'seenAt', 'sentAt'] as const
   const entries = [
     ...strings.map((name) => [name, stringOf(item, name)] as const),
     ...numbers.map((name) => [name, numberOf(item, name)] as const),
