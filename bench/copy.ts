@@ -12,7 +12,7 @@ import { type Kernel, measureKernels } from './kernels.ts'
 import { replicate, type Replicated, warmUp, withStack } from './local-stack.ts'
 import { writeModelFile } from './model-file.ts'
 import { absentNote, type Peer, peers, timeMedian } from './peers.ts'
-import { cpuUsedBy } from './process-cpu.ts'
+import { cpuBetween, cpuNow, type CpuUse } from './process-cpu.ts'
 import { judged, median, megabytesPerSecond, ratio, seconds, type Section } from './report.ts'
 
 /** Copy throughput, end to end through the handlers and of the copy function alone, beside zstd and sha256sum. */
@@ -46,7 +46,7 @@ type Measured = {
   file: LocalFile
   first: Replicated
   again: Replicated
-  cpu: Record<string, number>
+  cpu: CpuUse
   alone: CopyAlone
   kernels: Kernel[]
   zstd: number | undefined
@@ -64,11 +64,9 @@ const measure = (mib: number): Promise<Measured> =>
       await timeMedian(peers.sha256, file.file, out),
     ]
     await warmUp(stack)
-    let cpuUsed: () => Record<string, number> = () => ({})
-    const first = await replicate(stack, 'first.safetensors', file, () => {
-      cpuUsed = cpuUsedBy(stack)
-    })
-    const cpu = cpuUsed()
+    const published: CpuUse[] = []
+    const first = await replicate(stack, 'first.safetensors', file, () => void published.push(cpuNow(stack)))
+    const cpu = cpuBetween(published[0] ?? {}, cpuNow(stack))
     const again = await replicate(stack, 'again.safetensors', file)
     await stack.s3.send(new CreateBucketCommand({ Bucket: quietBucket }))
     await uploadFile(stack.s3, quietBucket, file.path, file)

@@ -26,7 +26,7 @@ const gather = async (topic: Topic, options: { seeds?: number; again?: boolean }
   const done = new Set(evidence.runs.filter(({ passed }) => passed).map(({ name }) => name))
   for (const run of wanted) {
     if (done.has(run.name)) {
-      say(`${topic.name}, ${run.name}: passed before, at this commit`)
+      say(`${topic.name}, ${run.name}: passed before, on this source`)
       continue
     }
     say(`${topic.name}, ${run.name} ...`)
@@ -59,7 +59,7 @@ const program = new Command('npm run evidence --')
   .description('Long runs that show what the design promises. One that was interrupted goes on where it was.')
   .argument('<topic>', 'what to show')
   .option('--seeds <number>', 'seeds 1 to this one', parseSeeds)
-  .option('--again', 'forget what this commit has on record')
+  .option('--again', 'forget what is on record of this source')
   .addHelpText(
     'after',
     `\nTopics:\n${topics.map(listOf).join('\n')}\n\nExit codes: 0 all passed, 1 something failed, 2 wrong usage.`,

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import type { Template } from '../local/lambda/template.ts'
 import { packageStack } from '../local/lambda/package.ts'
 import { stage } from '../local/stack.ts'
 import { cacheDir, withFolder, writeConfig } from './local-stack.ts'
@@ -12,22 +13,26 @@ import { judged, median, type Section } from './report.ts'
 const rounds = 7
 const objectMsMax = 400
 const rowMsMax = 600
-const rowFunctions = new Set(['apply-changes'])
+const rowFunctions = new Set(['apply-changes', 'redrive'])
 
-/** All that the functions read at import; nothing is called. */
-const environment = (configFile: string): NodeJS.ProcessEnv => ({
-  PATH: process.env['PATH'],
-  STAGE: stage,
-  LIFEBOAT_CONFIG: configFile,
-  LEDGER_TABLE: 'none',
-  OBJECTS_QUEUE_URL: 'http://127.0.0.1/none',
-  SEGMENTS_QUEUE_URL: 'http://127.0.0.1/none',
-  GCP_SERVICE_ACCOUNT: 'lifeboat-writer',
-  GCS_ENDPOINT: 'http://127.0.0.1:9',
-  AWS_REGION: 'us-east-1',
-  AWS_ACCESS_KEY_ID: 'none',
-  AWS_SECRET_ACCESS_KEY: 'none',
-})
+/** What the template sets for any function, as it is where it is text, and what the runtime adds; nothing is called. */
+const environment = (template: Template, configFile: string): NodeJS.ProcessEnv => {
+  const found = Object.values(template.Resources).flatMap(({ Type, Properties }) =>
+    Type === 'AWS::Lambda::Function'
+      ? Object.entries((Properties as { Environment?: { Variables?: object } }).Environment?.Variables ?? {})
+      : [],
+  )
+  return {
+    PATH: process.env['PATH'],
+    ...Object.fromEntries(
+      found.map(([name, value]) => [name, typeof value === 'string' ? value : 'http://127.0.0.1/none']),
+    ),
+    LIFEBOAT_CONFIG: configFile,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'none',
+    AWS_SECRET_ACCESS_KEY: 'none',
+  }
+}
 
 const timer = `const t=performance.now();if(process.argv[1])await import(process.argv[1]);console.log(performance.now()-t);process.exit(0)`
 
@@ -52,8 +57,7 @@ export const benchImport = (): Promise<Section[]> =>
   withFolder(async (dir) => {
     const configFile = await writeConfig(dir)
     const { template, buildDir } = await packageStack({ configFile, stage, cacheDir })
-    const nodeOptions = nodeOptionsOf(JSON.stringify(template))
-    const env = { ...environment(configFile), ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions }) }
+    const env = environment(template, configFile)
     const bare = await measure(env)
     const rows = [['node alone', '-', '-', bare.processMs.toFixed(0), '-']]
     const slow: string[] = []
@@ -86,6 +90,3 @@ export const benchImport = (): Promise<Section[]> =>
       },
     ]
   })
-
-/** Node's options as the template sets them for the functions. */
-const nodeOptionsOf = (template: string): string | undefined => /"NODE_OPTIONS":"([^"]*)"/.exec(template)?.[1]

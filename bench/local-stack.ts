@@ -20,7 +20,7 @@ const pollMs = 200
 
 const configText = `formatVersion: 1
 source: { account: "111122223333", region: us-east-1 }
-replica: { project: lifeboat-local, bucket: replica }
+replica: { project: lifeboat-local, bucket: replica, bigtableInstance: replica }
 buckets: [{ name: ${bucket} }]
 retention: { days: 0 }
 `

@@ -3,6 +3,8 @@ import type { LocalStack } from '../local/stack.ts'
 
 /** CPU seconds of other processes, on systems with /proc; undefined elsewhere and for a process that is gone. */
 
+export type CpuUse = Record<string, number>
+
 /** USER_HZ, which is 100 on every Linux that Node supports: proc_pid_stat(5). */
 const ticksPerSecond = 100
 
@@ -33,8 +35,9 @@ const childrenOf = (pid: number, name: string): { pid: number; value: string }[]
       return { pid: Number(text), value: found?.slice(name.length + 1) ?? '' }
     })
 
-/** By what it is: each cloud, the runner, and the instances of each function together. */
-const cpuByName = (stack: LocalStack): Record<string, number> => {
+/** CPU seconds so far by what used them: each cloud, the runner, the instances of each function; empty without /proc. */
+export const cpuNow = (stack: LocalStack): CpuUse => {
+  if (cpuSecondsOf(process.pid) === undefined) return {}
   const processes = [
     ...childrenOf(stack.runner().pid, 'AWS_LAMBDA_FUNCTION_NAME').map(({ pid, value }) => ({
       pid,
@@ -43,15 +46,10 @@ const cpuByName = (stack: LocalStack): Record<string, number> => {
     ...Object.entries(stack.clouds.pids).map(([service, pid]) => ({ pid, name: `embedded ${service}` })),
     { pid: stack.runner().pid, name: 'runner of the functions' },
   ]
-  const used: Record<string, number> = {}
+  const used: CpuUse = {}
   for (const { pid, name } of processes) used[name] = (used[name] ?? 0) + (cpuSecondsOf(pid) ?? 0)
   return used
 }
 
-/** Starts counting: what is returned tells the CPU seconds used since, empty where there is no /proc. */
-export const cpuUsedBy = (stack: LocalStack): (() => Record<string, number>) => {
-  if (cpuSecondsOf(process.pid) === undefined) return () => ({})
-  const before = cpuByName(stack)
-  return () =>
-    Object.fromEntries(Object.entries(cpuByName(stack)).map(([name, used]) => [name, used - (before[name] ?? 0)]))
-}
+export const cpuBetween = (before: CpuUse, after: CpuUse): CpuUse =>
+  Object.fromEntries(Object.entries(after).map(([name, used]) => [name, used - (before[name] ?? 0)]))

@@ -20,17 +20,19 @@ export type Clouds = {
 /**
  * Starts all five over the folders `dir`/<service>, with logs in `dir`/logs; throws, with the service's log, where one
  * does not come up, and then leaves none running. `onExit` is told of a service that ends by itself. `rolesFile` is what
- * the principals of GCS may do instead of infra/gcp/roles.json, read at every start of it.
+ * the principals of GCS may do instead of infra/gcp/roles.json, read at every start of it; `region` and `account` are those of DynamoDB's ARNs.
  */
 export const startClouds = async (options: {
   dir: string
   ports?: Partial<Record<Service, number>>
   eventsUrl?: string
   rolesFile?: string
+  region?: string
+  account?: string
   log?: (message: string) => void
   onExit?: (service: Service, exit: Exit) => void
 }): Promise<Clouds> => {
-  const { dir, ports = {}, eventsUrl, rolesFile, log, onExit } = options
+  const { dir, ports = {}, eventsUrl, rolesFile, region, account, log, onExit } = options
   const running = new Map<Service, ServiceProcess>()
   const start = async (service: Service, port: number | undefined): Promise<void> => {
     const begun = performance.now()
@@ -41,6 +43,7 @@ export const startClouds = async (options: {
       ...(port !== undefined && { port }),
       ...(eventsUrl && service === 's3' && { eventsUrl }),
       ...(rolesFile && service === 'gcs' && { rolesFile }),
+      ...(service === 'dynamodb' && { ...(region && { region }), ...(account && { account }) }),
       onExit: (exit) => {
         log?.(`${service} ended by itself: ${exit.signal ?? `exit code ${exit.code}`}`)
         onExit?.(service, exit)

@@ -1,6 +1,6 @@
 /**
- * Serves one of the embedded clouds: `serve.ts SERVICE --dir DIR [--port N] [--events-url URL] [--roles FILE]`. Prints one
- * line of JSON (service, url, port) when it is ready. Ends on SIGTERM and SIGINT, and when whoever started it goes: its
+ * Serves one of the embedded clouds: `serve.ts SERVICE --dir DIR [--port N] [--events-url URL] [--roles FILE]
+ * [--region NAME] [--account ID]`. Prints one line of JSON (service, url, port) when it is ready. Ends on SIGTERM and SIGINT, and when whoever started it goes: its
  * stdin closes.
  */
 import { once } from 'node:events'
@@ -8,7 +8,14 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { RoleTable } from './gcs/principals.ts'
 
-type Options = { dir: string; port?: number; eventsUrl?: string; rolesFile?: string }
+type Options = {
+  dir: string
+  port?: number
+  eventsUrl?: string
+  rolesFile?: string
+  region?: string
+  account?: string
+}
 type Served = { url: string; port: number; close(): Promise<void> }
 
 const starters: Record<string, (options: Options) => Promise<Served>> = {
@@ -26,7 +33,7 @@ const starters: Record<string, (options: Options) => Promise<Served>> = {
 
 const fail = (message: string): never => {
   process.stderr.write(
-    `${message}\nusage: serve.ts ${Object.keys(starters).join('|')} --dir DIR [--port N] [--events-url URL] [--roles FILE]\n`,
+    `${message}\nusage: serve.ts ${Object.keys(starters).join('|')} --dir DIR [--port N] [--events-url URL] [--roles FILE] [--region NAME] [--account ID]\n`,
   )
   process.exit(2)
 }
@@ -39,9 +46,11 @@ const readArguments = (): { service: string; options: Options } => {
       port: { type: 'string' },
       'events-url': { type: 'string' },
       roles: { type: 'string' },
+      region: { type: 'string' },
+      account: { type: 'string' },
     },
   })
-  const { dir, port, 'events-url': eventsUrl, roles: rolesFile } = values
+  const { dir, port, 'events-url': eventsUrl, roles: rolesFile, region, account } = values
   const [service = ''] = positionals
   if (!starters[service] || positionals.length !== 1) return fail(`no such service: ${positionals.join(' ')}`)
   if (dir === undefined) return fail('--dir is required')
@@ -53,6 +62,8 @@ const readArguments = (): { service: string; options: Options } => {
       ...(port !== undefined && { port: Number(port) }),
       ...(eventsUrl && { eventsUrl }),
       ...(rolesFile && { rolesFile }),
+      ...(region && { region }),
+      ...(account && { account }),
     },
   }
 }

@@ -52,15 +52,19 @@ export const startService = async (options: {
   port?: number
   eventsUrl?: string
   rolesFile?: string
+  region?: string
+  account?: string
   onExit?: (exit: Exit) => void
 }): Promise<ServiceProcess> => {
-  const { service, dir, logFile, port, eventsUrl, rolesFile, onExit } = options
+  const { service, dir, logFile, port, eventsUrl, rolesFile, region, account, onExit } = options
   mkdirSync(dirname(logFile), { recursive: true })
   const log = openSync(logFile, 'a')
   const flags = [
     ...(port === undefined ? [] : ['--port', String(port)]),
     ...(eventsUrl ? ['--events-url', eventsUrl] : []),
     ...(rolesFile ? ['--roles', rolesFile] : []),
+    ...(region ? ['--region', region] : []),
+    ...(account ? ['--account', account] : []),
   ]
   const command = ['--disable-warning=ExperimentalWarning', entry, service, '--dir', dir, ...flags]
   const child = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', log] })

@@ -20,6 +20,8 @@ const propertiesOf = ({ partition, sort }: TableKeys) => {
   }
 }
 
+const label = (stream: Stream): string => stream.StreamLabel ?? ''
+
 /** The streams of a table, the oldest first. */
 const streamsOf = async (client: DynamoDBStreamsClient, table: string): Promise<string[]> => {
   const streams: Stream[] = []
@@ -31,7 +33,6 @@ const streamsOf = async (client: DynamoDBStreamsClient, table: string): Promise<
     streams.push(...(page.Streams ?? []))
     start = page.LastEvaluatedStreamArn
   } while (start !== undefined)
-  const label = (stream: Stream): string => stream.StreamLabel ?? ''
   return streams.sort((a, b) => (label(a) < label(b) ? -1 : 1)).map(({ StreamArn }) => StreamArn ?? '')
 }
 

@@ -140,13 +140,7 @@ const jsonWithStreams = (value: unknown, arns: ReadonlyMap<string, string>): str
     typeof member === 'string' ? (arns.get(member) ?? member) : member,
   )
 
-/**
- * Starts everything over `dir`; what an earlier start left there goes on. Buckets of the configuration are created,
- * versioned and announce to EventBridge unless `buckets` is false; its tables have `tableKeys` (see createSourceTables),
- * and the functions read it from functionsConfigFile, where its streams have their real ARNs. `redeliverSeconds` is how long a message stays hidden
- * whose function was killed (the deployed queues and leases say minutes); `rolesFile` stands for infra/gcp/roles.json.
- */
-export const startStack = async (options: {
+export type StackOptions = {
   dir: string
   configFile: string
   cacheDir: string
@@ -157,7 +151,15 @@ export const startStack = async (options: {
   rolesFile?: string
   redeliverSeconds?: number
   log?: (message: string) => void
-}): Promise<LocalStack> => {
+}
+
+/**
+ * Starts everything over `dir`; what an earlier start left there goes on. Buckets of the configuration are created,
+ * versioned and announce to EventBridge unless `buckets` is false; its tables have `tableKeys` (see createSourceTables),
+ * and the functions read it from functionsConfigFile, where its streams have their real ARNs. `redeliverSeconds` is how long a message stays hidden
+ * whose function was killed (the deployed queues and leases say minutes); `rolesFile` stands for infra/gcp/roles.json.
+ */
+export const startStack = async (options: StackOptions): Promise<LocalStack> => {
   const { dir, configFile, cacheDir, rolesFile, redeliverSeconds, log } = options
   mkdirSync(dir, { recursive: true })
   const config = parseConfig(readFileSync(configFile, 'utf8'), { stage, file: configFile })
@@ -167,6 +169,8 @@ export const startStack = async (options: {
   const clouds = await startClouds({
     dir,
     eventsUrl: `http://127.0.0.1:${port}/events`,
+    region: config.source.region,
+    account: config.source.account,
     ...(rolesFile === undefined ? {} : { rolesFile }),
     ...(log ? { log } : {}),
   })

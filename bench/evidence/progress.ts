@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
 import { dirname } from 'node:path'
@@ -22,7 +23,9 @@ const evidenceSchema = z.object({
   topic: z.string(),
   about: z.string(),
   commit: z.string(),
-  /** The working tree differed from the commit. */
+  /** Digest of all that the commit holds outside of docs/: the same for commits that only record evidence. */
+  source: z.string(),
+  /** The working tree was not that of the commit, at the start or when a run was saved. */
   changed: z.boolean(),
   machine: z.object({ cpu: z.string(), cores: z.number(), memoryGiB: z.number(), node: z.string() }),
   date: z.string(),
@@ -60,15 +63,24 @@ export const sumOf = (all: readonly Figures[]): Figures => {
   return sum
 }
 
+const sourceState = async (): Promise<Pick<Evidence, 'commit' | 'source' | 'changed'>> => {
+  const [commit, tree, changes] = await Promise.all([
+    git('rev-parse', 'HEAD'),
+    git('ls-tree', '-r', 'HEAD'),
+    git('status', '--porcelain', '--', ':!docs/evidence'),
+  ])
+  const files = (tree ?? '').split('\n').filter((line) => !line.includes('\tdocs/'))
+  const source = createHash('sha256').update(files.join('\n')).digest('hex').slice(0, 16)
+  return { commit: commit ?? 'unknown', source, changed: changes !== '' }
+}
+
 /** What an empty record of this commit, machine and day says. */
 const begin = async (topic: { name: string; about: string }): Promise<Evidence> => {
-  const changes = await git('status', '--porcelain', '--', ':!docs/evidence')
   const [cpu] = cpus()
   return {
     topic: topic.name,
     about: topic.about,
-    commit: (await git('rev-parse', 'HEAD')) ?? 'unknown',
-    changed: changes !== '',
+    ...(await sourceState()),
     machine: {
       cpu: cpu?.model.trim() ?? 'unknown',
       cores: cpus().length,
@@ -83,6 +95,8 @@ const begin = async (topic: { name: string; about: string }): Promise<Evidence> 
   }
 }
 
+const pickRuns = ({ passed, failed, figures, runs }: Evidence): Partial<Evidence> => ({ passed, failed, figures, runs })
+
 const read = async (topic: string): Promise<Evidence | undefined> => {
   try {
     return evidenceSchema.parse(JSON.parse(await readFile(evidenceFile(topic), 'utf8')))
@@ -92,16 +106,16 @@ const read = async (topic: string): Promise<Evidence | undefined> => {
   }
 }
 
-/** The runs that this very commit has on record on such a machine, to go on from; none where the working tree differs. */
+/** The runs on record of this very source on such a machine, to go on from; none where the working tree differs. */
 export const openEvidence = async (topic: { name: string; about: string }, again: boolean): Promise<Evidence> => {
   const fresh = await begin(topic)
   const known = again ? undefined : await read(topic.name)
   const isSame =
-    known?.commit === fresh.commit &&
+    known?.source === fresh.source &&
     !known.changed &&
     !fresh.changed &&
     JSON.stringify(known.machine) === JSON.stringify(fresh.machine)
-  return isSame ? { ...known, about: fresh.about, date: fresh.date } : fresh
+  return isSame ? { ...fresh, ...pickRuns(known) } : fresh
 }
 
 /** Adds a run, or replaces an earlier one of its name, and saves all of it. */
@@ -109,7 +123,9 @@ export const saveRun = async (evidence: Evidence, run: EvidenceRun): Promise<Evi
   const runs = [...evidence.runs.filter(({ name }) => name !== run.name), run]
   const passed = runs.filter((one) => one.passed).length
   const figures = sumOf(runs.map((one) => one.figures))
-  const next = { ...evidence, runs, passed, failed: runs.length - passed, figures }
+  const now = await sourceState()
+  const changed = evidence.changed || now.changed || now.source !== evidence.source
+  const next = { ...evidence, changed, runs, passed, failed: runs.length - passed, figures }
   const file = evidenceFile(evidence.topic)
   await mkdir(dirname(file), { recursive: true })
   await writeFile(`${file}.new`, `${JSON.stringify(next, undefined, 2)}\n`)

@@ -101,7 +101,7 @@ export const applyFilter = (filter: RowFilter, cells: Cell[], context: FilterCon
     case 'stripValueTransformer':
       return cells.map((cell) => ({ ...cell, value: Buffer.alloc(0) }))
     case 'applyLabelTransformer':
-      return cells.map((cell) => ({ ...cell, labels: [...(cell.labels ?? []), filter.applyLabelTransformer] }))
+      return cells.map((cell) => ({ ...cell, labels: [filter.applyLabelTransformer] }))
     case 'familyNameRegexFilter':
     case 'columnQualifierRegexFilter':
     case 'valueRegexFilter':
@@ -166,6 +166,21 @@ export const filterRow = (
 
 const depthMax = 20
 
+const hasLabel = (filter: RowFilter | undefined): boolean => {
+  switch (filter?.filter) {
+    case 'applyLabelTransformer':
+      return true
+    case 'chain':
+      return (filter.chain.filters ?? []).some(hasLabel)
+    case 'interleave':
+      return (filter.interleave.filters ?? []).some(hasLabel)
+    case 'condition':
+      return hasLabel(filter.condition.trueFilter) || hasLabel(filter.condition.falseFilter)
+    default:
+      return false
+  }
+}
+
 const checkParts = (filters: RowFilter[] | undefined, name: string, depth: number, sinkAllowed: boolean): void => {
   if (!filters || filters.length < 2) throw invalid(`${name} must contain at least two RowFilters`)
   for (const part of filters) checkFilter(part, depth + 1, sinkAllowed)
@@ -191,6 +206,8 @@ export const checkFilter = (filter: RowFilter | null | undefined, depth = 1, sin
   if (depth > depthMax) throw invalid(`filters may be nested ${depthMax} deep at most`)
   switch (filter.filter) {
     case 'chain':
+      if ((filter.chain.filters ?? []).filter(hasLabel).length > 1)
+        throw invalid('a Chain may have no more than one sub-filter with an apply_label_transformer')
       return checkParts(filter.chain.filters, 'Chain', depth, sinkAllowed)
     case 'interleave':
       return checkParts(filter.interleave.filters, 'Interleave', depth, sinkAllowed)
@@ -225,6 +242,7 @@ export const checkFilter = (filter: RowFilter | null | undefined, depth = 1, sin
     case 'timestampRangeFilter':
       return checkTimes(filter.timestampRangeFilter)
     case 'rowKeyRegexFilter':
+      if (filter.rowKeyRegexFilter.length === 0) throw invalid("Error in field 'row_key_regex_filter': it is empty")
       return void matches(filter.rowKeyRegexFilter)
     case 'familyNameRegexFilter':
       return void matches(filter.familyNameRegexFilter)

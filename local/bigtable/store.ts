@@ -44,13 +44,15 @@ export type Store = {
   close(): void
 }
 
+// Not WITHOUT ROWID: a search would then read the whole of every large row that it compares its key with.
 const SCHEMA = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = OFF;
   CREATE TABLE IF NOT EXISTS tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, meta TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS rows (
-    table_id INTEGER NOT NULL, key BLOB NOT NULL, cells BLOB NOT NULL, PRIMARY KEY (table_id, key)
-  ) WITHOUT ROWID;
+    id INTEGER PRIMARY KEY, table_id INTEGER NOT NULL, key BLOB NOT NULL, cells BLOB NOT NULL
+  );
+  CREATE UNIQUE INDEX IF NOT EXISTS rows_by_key ON rows (table_id, key);
   CREATE TABLE IF NOT EXISTS resources (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 `
 
@@ -62,7 +64,7 @@ const prepare = (db: DatabaseSync) => ({
   deleteRows: db.prepare('DELETE FROM rows WHERE table_id = ?'),
   get: db.prepare('SELECT cells FROM rows WHERE table_id = ? AND key = ?'),
   put: db.prepare(
-    'INSERT INTO rows VALUES (?, ?, ?) ON CONFLICT (table_id, key) DO UPDATE SET cells = excluded.cells',
+    'INSERT INTO rows (table_id, key, cells) VALUES (?, ?, ?) ON CONFLICT (table_id, key) DO UPDATE SET cells = excluded.cells',
   ),
   drop: db.prepare('DELETE FROM rows WHERE table_id = ? AND key = ?'),
   from: db.prepare('SELECT key, cells FROM rows WHERE table_id = ? AND key >= ? ORDER BY key LIMIT ?'),

@@ -134,11 +134,11 @@ const heal = async (store: Store): Promise<void> => {
 }
 
 /** Opens the LevelDB store in `path` (made where it is not). */
-export const openStore = async (path: string, region: string): Promise<Store> => {
+export const openStore = async (path: string, region: string, account: string): Promise<Store> => {
   const store = database.create({ path, createTableMs: 0, updateTableMs: 0, deleteTableMs: 0 })
   await store.db.open()
   store.tableDb.awsRegion = region
-  store.tableDb.awsAccountId = '000000000000'
+  store.tableDb.awsAccountId = account
   await heal(store)
   return store
 }

@@ -29,10 +29,15 @@ const closeOrphans = async (store: Store, catalog: StreamCatalog, log: StreamLog
 }
 
 /** Opens (or makes) the tables in `dir`/dynalite and the streams in `dir`/streams.sqlite. */
-export const openEngine = async (options: { dir: string; now: () => number; region: string }): Promise<Engine> => {
-  const { dir, now, region } = options
+export const openEngine = async (options: {
+  dir: string
+  now: () => number
+  region: string
+  account: string
+}): Promise<Engine> => {
+  const { dir, now, region, account } = options
   mkdirSync(dir, { recursive: true })
-  const store = await openStore(join(dir, 'dynalite'), region)
+  const store = await openStore(join(dir, 'dynalite'), region, account)
   const database = new DatabaseSync(join(dir, 'streams.sqlite'))
   // A kill of the process loses nothing that was written; only a crash of the machine would.
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF')

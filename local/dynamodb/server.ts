@@ -123,9 +123,11 @@ export const startDynamoDb = async (options: {
   now?: () => number
   streamRetentionMs?: number
   region?: string
+  account?: string
 }): Promise<DynamoDb> => {
-  const { dir, port, ttlSweepMs = 1000, now = Date.now, streamRetentionMs = dayMs, region = 'us-east-1' } = options
-  const engine = await openEngine({ dir, now, region })
+  const { dir, port, ttlSweepMs = 1000, now = Date.now, streamRetentionMs = dayMs } = options
+  const { region = 'us-east-1', account = '000000000000' } = options
+  const engine = await openEngine({ dir, now, region, account })
   const operations = operationsOf(engine, streamRetentionMs)
   const split: DynamoDb['split'] = async (table, { shard, children = 2 } = {}) =>
     (await splitShard(engine, table, shard, children)).map((opened) => opened.id)

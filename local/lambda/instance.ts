@@ -96,8 +96,10 @@ export const startInstance = (options: {
   child.on('message', (message) => {
     const reply = message as Reply
     if (reply.type === 'ready') ready.resolve(undefined)
-    else if (reply.type === 'init-error') ready.resolve(reply.error)
-    else {
+    else if (reply.type === 'init-error') {
+      onLine(JSON.stringify({ level: 'ERROR', message: 'the function did not start', error: reply.error }))
+      ready.resolve(reply.error)
+    } else {
       rss = Math.max(rss, reply.rssMaxBytes)
       finish(reply.type === 'result' ? { ok: true, payload: reply.payload } : failed(reply.error))
     }

@@ -32,7 +32,7 @@ type Marked = { member: MemberRow; kind: MarkerKind }
 
 const candidateOf = (member: MemberRow): Candidate => ({ ...member, deleted: false })
 
-/** Not every key below the prefix is: the prefix itself can be one (a folder of S3's console), or another rule lies below. */
+/** The prefix itself can be a key (a folder that S3's console made), and it belongs to no release. */
 const isOfRelease = (deps: WeightsDeps, release: Release, key: string): boolean => {
   const rule = ruleFor(deps.config, release.bucket, key)
   return rule !== undefined && releaseOf(rule, key)?.prefix === release.prefix

@@ -3,7 +3,7 @@ import type { HeadObjectCommandOutput, S3Client } from '@aws-sdk/client-s3'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { SQSEvent } from 'aws-lambda'
 import { describe, expect, it } from 'vitest'
-import { isRetryable, UnavailableError } from '../../shared/errors.ts'
+import { DeniedError, isRetryable, UnavailableError } from '../../shared/errors.ts'
 import { translateAwsError } from '../../shared/clouds/aws/errors.ts'
 import { transact } from '../../shared/clouds/aws/ledger-table.ts'
 import { createS3Source } from '../../shared/clouds/aws/s3-source.ts'
@@ -74,5 +74,38 @@ describe('handleSqsBatch', () => {
     })
     expect(answer).toEqual({ batchItemFailures: [{ itemIdentifier: 'm' }] })
     expect(done).toEqual(['ChangeMessageVisibilityBatchCommand', 'ChangeMessageVisibilityCommand'])
+  })
+
+  it('waits an outage out: before the queue gives a message up, it goes on as a new one', async () => {
+    const sent: unknown[] = []
+    const handle = async (receiveCount: number, error: Error, accepts = true) => {
+      const sqs = {
+        send: async ({ constructor, input }: { constructor: { name: string }; input: unknown }) => {
+          if (constructor.name === 'SendMessageCommand') {
+            if (!accepts) throw Object.assign(new Error('down'), { $metadata: { httpStatusCode: 503 } })
+            sent.push(input)
+          }
+          return {}
+        },
+      } as unknown as SQSClient
+      const attributes = { ApproximateReceiveCount: String(receiveCount) }
+      const record = { messageId: 'm', receiptHandle: 'r', body: 'what it said', attributes }
+      const answer = await handleSqsBatch({ Records: [record] } as unknown as SQSEvent, {
+        sqs,
+        queueUrl: 'http://queue',
+        random: { next: () => 0, hex: () => '' },
+        telemetry: createMemoryTelemetry(),
+        handle: async () => {
+          throw error
+        },
+      })
+      return answer.batchItemFailures.length
+    }
+    expect(await handle(3, new UnavailableError('down'))).toBe(1)
+    expect(await handle(4, new DeniedError('no'))).toBe(1)
+    expect(await handle(4, new UnavailableError('down'), false)).toBe(1)
+    expect(sent).toEqual([])
+    expect(await handle(4, new UnavailableError('down'))).toBe(0)
+    expect(sent).toEqual([{ QueueUrl: 'http://queue', MessageBody: 'what it said', DelaySeconds: 60 }])
   })
 })

@@ -262,6 +262,7 @@ describe('digestRange', () => {
     world.store.remove(lost)
     expect(await commitObject(world.deps, traceId, ample)).toBe('reopened')
     world.workQueue.messages.length = 0
+    expect(await world.sweep()).toMatchObject({ failed: 0, resent: 0 })
     world.tick(31 * 60_000)
     expect(await world.sweep()).toMatchObject({ failed: 0, resent: 1 })
     expect(await world.run()).toEqual([])

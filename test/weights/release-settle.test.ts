@@ -108,18 +108,6 @@ describe('a release by a marker', () => {
     expect(await paths(world)).toEqual([['a.bin']])
   })
 
-  it('does not wait for what another rule makes of keys below it', async () => {
-    const world = createWorld()
-    const [rule] = world.config.buckets
-    world.config.buckets.push({ ...rule!, prefix: 'llama/v1/logs/' })
-    put(world, 'logs/run/1/a.log', noise(5))
-    put(world, 'a.bin', noise(20))
-    world.tick(5000)
-    put(world, '_SUCCESS', noise(0))
-    await world.run()
-    expect(await paths(world)).toEqual([['a.bin']])
-  })
-
   it.each(['unversioned', 'suspended'] as const)(
     'is not sealed without a file that was replaced before anybody saw it (%s)',
     async (versioning) => {

@@ -32,20 +32,22 @@ const called = <T>(operation: string, table: string, call: () => Promise<T>): Pr
  * https://github.com/aws/aws-sdk-js-v3 puts its deserializer in the step of this name, above what has a low priority.
  */
 const keepAnswer = (command: Command): (() => Answer) => {
-  let body = Buffer.alloc(0)
+  let text = ''
   // The stack of a command takes middleware of its own inputs and outputs only; this one looks at neither.
   const stack = command.middlewareStack as GetItemCommand['middlewareStack']
   stack.add(
     (next) => async (args) => {
       const result = await next(args)
       const response = result.response as { body: Readable | Uint8Array }
-      body = Buffer.from(response.body instanceof Uint8Array ? response.body : await buffer(response.body))
+      const body = response.body instanceof Uint8Array ? response.body : await buffer(response.body)
+      // Before the SDK takes it: it changes the prototype of the bytes it is given.
+      text = Buffer.from(body).toString('utf8')
       response.body = body
       return result
     },
     { step: 'deserialize', priority: 'low', name: 'keepAnswer' },
   )
-  return () => JSON.parse(body.toString('utf8')) as Answer
+  return () => JSON.parse(text) as Answer
 }
 
 const describeKeys = async (client: DynamoDBClient, table: string): ReturnType<ItemSource['keys']> => {

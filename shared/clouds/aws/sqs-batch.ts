@@ -1,32 +1,51 @@
-import type { SQSClient } from '@aws-sdk/client-sqs'
+import { SendMessageCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda'
 import { isRetryable } from '../../errors.ts'
 import type { Random, Telemetry } from '../../ports.ts'
+import { translated } from './errors.ts'
 import { holdMessages } from './sqs-lease.ts'
 import { retryIn } from './sqs-queue.ts'
 
 const retryFirstSeconds = 5
 const retryMaxSeconds = 900
+/** The queue gives a message up at the sixth receive: before that, one that waits for a cloud goes on as a new message. */
+const sendAgainFrom = 4
+const againSeconds = 120
 
 /** 5 s, 10 s, 20 s ... with jitter of half to all of it, by how often the message was received. */
 export const backoffSeconds = (receiveCount: number, random: Random): number =>
   Math.min(retryMaxSeconds, retryFirstSeconds * 2 ** Math.max(0, receiveCount - 1)) * (0.5 + random.next() / 2)
 
+type Options = {
+  sqs: SQSClient
+  queueUrl: string
+  random: Random
+  telemetry: Telemetry
+  leaseSeconds?: number | undefined
+  handle: (record: SQSRecord) => Promise<void>
+}
+
+/** Sends a copy for later; the original is acknowledged only when that is accepted. A duplicate does no harm. */
+const sendAgain = async ({ sqs, queueUrl, random, telemetry }: Options, record: SQSRecord): Promise<boolean> => {
+  const DelaySeconds = Math.round(againSeconds * (0.5 + random.next() / 2))
+  try {
+    await translated(`send again to ${queueUrl}`, () =>
+      sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: record.body, DelaySeconds })),
+    )
+    telemetry.count('MessagesSentAgain', 1)
+    return true
+  } catch (error) {
+    telemetry.log('warn', 'the message could not be sent again', { messageId: record.messageId, error })
+    return false
+  }
+}
+
 /**
  * Handles every record of a batch on its own and answers which failed. A failure that a retry may cure is made visible
- * again soon; any other waits out its lease and ends in the dead-letter queue, where the alarm sees it.
+ * again soon, and an outage is waited out however long it takes; any other failure waits out its lease and ends in the
+ * dead-letter queue, where the alarm sees it.
  */
-export const handleSqsBatch = async (
-  event: SQSEvent,
-  options: {
-    sqs: SQSClient
-    queueUrl: string
-    random: Random
-    telemetry: Telemetry
-    leaseSeconds?: number | undefined
-    handle: (record: SQSRecord) => Promise<void>
-  },
-): Promise<SQSBatchResponse> => {
+export const handleSqsBatch = async (event: SQSEvent, options: Options): Promise<SQSBatchResponse> => {
   const leases = holdMessages(options.sqs, options.queueUrl, event.Records, options.telemetry, options.leaseSeconds)
   const handleOne = async (record: SQSRecord): Promise<string | undefined> => {
     try {
@@ -41,13 +60,13 @@ export const handleSqsBatch = async (
         error,
         retryable: isRetryable(error),
       })
-      if (isRetryable(error)) {
-        const seconds = backoffSeconds(receiveCount, options.random)
-        await leases.settled()
-        await retryIn(options.sqs, options.queueUrl, record.receiptHandle, seconds).catch((cause: unknown) =>
-          options.telemetry.log('warn', 'the message keeps its whole visibility timeout', { error: cause }),
-        )
-      }
+      if (!isRetryable(error)) return record.messageId
+      if (receiveCount >= sendAgainFrom && (await sendAgain(options, record))) return undefined
+      const seconds = backoffSeconds(receiveCount, options.random)
+      await leases.settled()
+      await retryIn(options.sqs, options.queueUrl, record.receiptHandle, seconds).catch((cause: unknown) =>
+        options.telemetry.log('warn', 'the message keeps its whole visibility timeout', { error: cause }),
+      )
       return record.messageId
     }
   }
