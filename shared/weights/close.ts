@@ -13,10 +13,13 @@ const end = async (
   state: 'superseded' | 'refused',
   reason: string,
 ): Promise<void> => {
-  if (!(await deps.objects.update(row.traceId, row.planId, { state, reason }))) return
-  if (row.release) await touchRelease(deps, { ...row, state }, row.release)
+  const current = await deps.objects.get(row.traceId)
+  if (current?.state !== 'copying' || current.planId !== row.planId) return
+  // The row comes last: a call that is cut off before leaves it copying, and everything is done again.
   const { bucket, key, etag } = row.source
   await recordFailure(deps, { state, traceId: row.traceId, reason, bucket, key, version: row.version, etag })
+  if (row.release) await touchRelease(deps, { ...row, state }, row.release)
+  await deps.objects.update(row.traceId, row.planId, { state, reason })
 }
 
 /** The version was replaced or removed in the source: out of the lag, and the current object is planned at once. */
