@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { commitModel } from './evidence/commit-model.ts'
+import { fuzzBigtable } from './evidence/fuzz-bigtable.ts'
 import { fuzzDynamoDb } from './evidence/fuzz-dynamodb.ts'
 import { kills } from './evidence/kills.ts'
 import { evidenceFile, openEvidence, saveRun } from './evidence/progress.ts'
@@ -8,7 +9,7 @@ import { weightsSim } from './evidence/weights-sim.ts'
 
 /** `npm run evidence -- TOPIC`: the long runs, recorded in docs/evidence/TOPIC.json with machine, commit and seeds. */
 
-const topics: readonly Topic[] = [kills, commitModel, weightsSim, fuzzDynamoDb]
+const topics: readonly Topic[] = [kills, commitModel, weightsSim, fuzzDynamoDb, fuzzBigtable]
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 

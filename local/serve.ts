@@ -1,7 +1,7 @@
 /**
  * Serves one of the embedded clouds: `serve.ts SERVICE --dir DIR [--port N] [--events-url URL] [--roles FILE]
- * [--region NAME] [--account ID]`. Prints one line of JSON (service, url, port) when it is ready. Ends on SIGTERM and SIGINT, and when whoever started it goes: its
- * stdin closes.
+ * [--region NAME] [--account ID]`. Prints one line of JSON (service, url, port) when it is ready. Ends on SIGTERM and
+ * SIGINT, and when whoever started it goes: its stdin closes.
  */
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'

@@ -1,39 +1,57 @@
-import { emulatorFile } from '../../test/support/bigtable.ts'
-import { required } from '../../test/contract/bigtable-fuzz.ts'
 import { runAgainstReference, runControl } from '../../test/contract/bigtable-fuzz-run.ts'
+import { required } from '../../test/contract/bigtable-fuzz.ts'
 import { plantedBugs } from '../../test/contract/bigtable-planted.ts'
+import { emulatorFile } from '../../test/support/bigtable.ts'
+import type { Run, RunResult, Topic } from './topic.ts'
 
+const operationsPerSeed = 24_000
 const controlOperations = 5000
 const plantedOperations = 5000
+const plantedSeed = 1
 const atLeastEach = 100
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`)
-
-/**
- * The embedded Bigtable against Google's cbtemulator: the reference against itself, at least 20,000 seeded operations with
- * every operation and filter at least 100 times, and servers with planted bugs. Resolves false where anything of it fails.
- */
-export const fuzzBigtableEvidence = async (options: { seed?: number; operations?: number } = {}): Promise<boolean> => {
-  const { seed = 20261121, operations = 24_000 } = options
+const requireEmulator = (): string => {
   const file = emulatorFile()
-  if (file === undefined) {
-    say('fuzz-bigtable: no cbtemulator on this machine (gcloud components install bigtable), nothing can be shown')
-    return false
-  }
-  const control = await runControl(file, { seed, operations: controlOperations })
-  say(`cbtemulator against itself: ${control.mismatch ?? `${control.operations} operations, 0 mismatches`}`)
-  const run = await runAgainstReference(file, { seed, operations })
-  say(`embedded against cbtemulator, seed ${seed}: ${run.mismatch ?? `${run.operations} operations, 0 mismatches`}`)
-  const seldom = required.filter((kind) => (run.counts[kind] ?? 0) < atLeastEach)
-  for (const kind of required) say(`  ${kind}: ${run.counts[kind] ?? 0}`)
-  if (seldom.length > 0) say(`used fewer than ${atLeastEach} times: ${seldom.join(', ')}`)
-  const missed: string[] = []
-  for (const [name, rules] of Object.entries(plantedBugs)) {
-    const planted = await runAgainstReference(file, { seed, operations: plantedOperations, rules })
-    say(`planted, ${name}: ${planted.mismatch ? `found at operation ${planted.operations}` : 'NOT FOUND'}`)
-    if (!planted.mismatch) missed.push(name)
-  }
-  return !control.mismatch && !run.mismatch && seldom.length === 0 && missed.length === 0
+  if (file === undefined) throw new Error('gcloud has no cbtemulator here (gcloud components install bigtable)')
+  return file
 }
 
-if (import.meta.main) process.exitCode = (await fuzzBigtableEvidence()) ? 0 : 1
+const compare = async (seed: number): Promise<RunResult> => {
+  const { operations, counts, mismatch } = await runAgainstReference(requireEmulator(), {
+    seed,
+    operations: operationsPerSeed,
+  })
+  const seldom = required.filter((kind) => (counts[kind] ?? 0) < atLeastEach)
+  const problems = [
+    ...(mismatch === undefined ? [] : [mismatch]),
+    ...seldom.map((kind) => `${kind} was used ${counts[kind] ?? 0} times, fewer than ${atLeastEach}`),
+  ]
+  return { figures: { operations, mismatches: mismatch === undefined ? 0 : 1, used: counts }, problems }
+}
+
+const findPlanted = async (name: string): Promise<RunResult> => {
+  const rules = plantedBugs[name] ?? {}
+  const run = { seed: plantedSeed, operations: plantedOperations, rules }
+  const { operations, mismatch } = await runAgainstReference(requireEmulator(), run)
+  const problems = mismatch === undefined ? [`not found in ${operations} operations`] : []
+  return { figures: { foundAfterOperations: operations }, problems }
+}
+
+const control: Run = {
+  name: 'cbtemulator against itself',
+  run: async () => {
+    const { operations, mismatch } = await runControl(requireEmulator(), { seed: 1, operations: controlOperations })
+    return { figures: { operations }, problems: mismatch === undefined ? [] : [mismatch] }
+  },
+}
+
+export const fuzzBigtable: Topic = {
+  name: 'fuzz-bigtable',
+  about: 'random operations, the embedded Bigtable against cbtemulator, and servers with planted bugs',
+  seedsDefault: 1,
+  runs: (seeds) => [
+    control,
+    ...Array.from({ length: seeds }, (_, index) => ({ name: `seed ${index + 1}`, run: () => compare(index + 1) })),
+    ...Object.keys(plantedBugs).map((name) => ({ name: `planted: ${name}`, run: () => findPlanted(name) })),
+  ],
+}

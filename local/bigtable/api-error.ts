@@ -16,5 +16,4 @@ export class ApiError extends Error {
 export const invalid = (message: string): ApiError => new ApiError(status.INVALID_ARGUMENT, message)
 export const notFound = (message: string): ApiError => new ApiError(status.NOT_FOUND, message)
 export const exists = (message: string): ApiError => new ApiError(status.ALREADY_EXISTS, message)
-export const notImplemented = (what: string): ApiError =>
-  new ApiError(status.UNIMPLEMENTED, `not implemented: ${what}`)
+export const notImplemented = (what: string): ApiError => new ApiError(status.UNIMPLEMENTED, `not implemented: ${what}`)

@@ -34,7 +34,9 @@ export type Engine = {
 const pageRows = 256
 
 const rulesOf = (table: Table): ((family: number) => GcRule | undefined) => {
-  const rules = new Map(Array.from(table.families.values(), ({ number, settings }) => [number, settings.gcRule ?? undefined]))
+  const rules = new Map(
+    Array.from(table.families.values(), ({ number, settings }) => [number, settings.gcRule ?? undefined]),
+  )
   return (family) => rules.get(family)
 }
 
@@ -67,6 +69,13 @@ const createRowAccess = (store: Store, rules: Rules, now: () => number) => {
     })
     store.put(table, key, encodeCells(changed))
   }
+  const sweep = (table: Table, key: Buffer): boolean => {
+    const stored = store.get(table, key)
+    const kept = encodeCells(load(table, key))
+    if (stored === undefined || stored.length === kept.length) return false
+    store.put(table, key, kept)
+    return true
+  }
   const pages = function* (table: Table, ranges: KeyRange[], reversed: boolean): Generator<Row> {
     for (const whole of reversed ? ranges.toReversed() : ranges) {
       let range: KeyRange | undefined = whole
@@ -78,7 +87,7 @@ const createRowAccess = (store: Store, rules: Rules, now: () => number) => {
       }
     }
   }
-  return { load, filter, write, pages }
+  return { load, filter, write, sweep, pages }
 }
 
 /** Every operation is synchronous on the one SQLite connection, so that no row is seen between a check and its mutation. */
@@ -134,15 +143,15 @@ export const createEngine = (options: { store: Store; rules?: Partial<Rules>; no
     },
     sweep: async () => {
       let swept = 0
-      for (const table of store.tables().filter(hasRules)) {
-        for (const { key } of store.sizes(table)) {
-          const stored = store.get(table, key)
-          const kept = encodeCells(rows.load(table, key))
-          if (stored === undefined || stored.length === kept.length) continue
-          store.put(table, key, kept)
-          swept += 1
+      for (const { name } of store.tables().filter(hasRules)) {
+        const listed = store.table(name)
+        const keys = listed ? store.sizes(listed).map(({ key }) => key) : []
+        for (let at = 0; at < keys.length; at += pageRows) {
+          const table = store.table(name)
+          if (!table) break
+          for (const key of keys.slice(at, at + pageRows)) if (rows.sweep(table, key)) swept += 1
+          await new Promise((resolve) => setImmediate(resolve))
         }
-        await new Promise((resolve) => setImmediate(resolve))
       }
       return swept
     },

@@ -17,7 +17,12 @@ const latin1 = (bytes: Buffer): string => bytes.toString('latin1')
 /** A bound that is not set does not bound. */
 const isWithin = (
   value: Buffer | string,
-  bounds: { from?: Buffer | undefined; after?: Buffer | undefined; to?: Buffer | undefined; before?: Buffer | undefined },
+  bounds: {
+    from?: Buffer | undefined
+    after?: Buffer | undefined
+    to?: Buffer | undefined
+    before?: Buffer | undefined
+  },
 ): boolean => {
   const bytes = typeof value === 'string' ? Buffer.from(value, 'latin1') : value
   const { from, after, to, before } = bounds
@@ -166,19 +171,13 @@ export const filterRow = (
 
 const depthMax = 20
 
-const hasLabel = (filter: RowFilter | undefined): boolean => {
-  switch (filter?.filter) {
-    case 'applyLabelTransformer':
-      return true
-    case 'chain':
-      return (filter.chain.filters ?? []).some(hasLabel)
-    case 'interleave':
-      return (filter.interleave.filters ?? []).some(hasLabel)
-    case 'condition':
-      return hasLabel(filter.condition.trueFilter) || hasLabel(filter.condition.falseFilter)
-    default:
-      return false
-  }
+const hasLabel = (filter: RowFilter): boolean => {
+  if (filter.filter === 'applyLabelTransformer') return true
+  if (filter.filter === 'chain') return (filter.chain.filters ?? []).some(hasLabel)
+  if (filter.filter === 'interleave') return (filter.interleave.filters ?? []).some(hasLabel)
+  if (filter.filter !== 'condition') return false
+  const { trueFilter, falseFilter } = filter.condition
+  return [trueFilter, falseFilter].some((branch) => branch !== undefined && hasLabel(branch))
 }
 
 const checkParts = (filters: RowFilter[] | undefined, name: string, depth: number, sinkAllowed: boolean): void => {

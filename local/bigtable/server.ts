@@ -84,7 +84,8 @@ export const startBigtable = async (options: {
     const methods = {
       data: () => createDataApi(engine),
       tableAdmin: () => createTableApi(store),
-      instanceAdmin: () => createInstanceApi(store, (instance) => instances?.responseSerialize(instance) ?? Buffer.of()),
+      instanceAdmin: () =>
+        createInstanceApi(store, (instance) => instances?.responseSerialize(instance) ?? Buffer.of()),
     }[service]()
     const path = Object.values(protocol.services[service])[0]?.path.split('/')[1] ?? ''
     return createHandlers(path, methods, shared)

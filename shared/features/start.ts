@@ -2,8 +2,8 @@ import type { RowsDeps } from './deps.ts'
 import { backfillVersion } from './version.ts'
 
 /**
- * When the replica of a table began to see its changes: a mark in the history under a key that no row has. What was before
- * is unknown, however the current rows look.
+ * When the replica of a table began to see its changes: a tombstone under a key that no row has, in the family that is
+ * never collected. What was before is unknown, however the current rows look.
  */
 const startKey = Buffer.from('\0start', 'latin1')
 
@@ -19,15 +19,14 @@ const cacheOf = (deps: Pick<RowsDeps, 'rows'>): Map<string, number> => {
 export const readStart = async (deps: Pick<RowsDeps, 'rows'>, target: string): Promise<number | undefined> => {
   const cached = cacheOf(deps).get(target)
   if (cached !== undefined) return cached
-  for await (const { time } of deps.rows.history.list(target, startKey)) {
-    cacheOf(deps).set(target, time)
-    return time
-  }
-  return undefined
+  const [row] = await deps.rows.read(target, [startKey])
+  if (row?.marker) cacheOf(deps).set(target, row.marker.time)
+  return row?.marker?.time
 }
 
+/** Writes the mark where there is none. */
 export const markStart = async (deps: Pick<RowsDeps, 'rows'>, target: string, time: number): Promise<void> => {
   if ((await readStart(deps, target)) !== undefined) return
-  await deps.rows.history.append(target, [{ key: startKey, version: backfillVersion, time, before: 'unknown' }])
-  cacheOf(deps).set(target, time)
+  const marker = { version: backfillVersion, time, tombstone: true }
+  await deps.rows.replaceIf(target, { key: startKey, cells: new Map(), marker }, undefined)
 }

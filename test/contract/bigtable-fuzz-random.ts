@@ -1,4 +1,4 @@
-import { bytes, setCell } from './bigtable-contract.ts'
+import { bytes, setCell } from '../support/bigtable.ts'
 
 type Json = Record<string, unknown>
 export type Choose = <T>(choices: readonly T[]) => T
@@ -17,14 +17,28 @@ export const randomOf = (seed: number): Choose => {
   return (choices) => choices[Math.floor(next() * choices.length)]!
 }
 
-const prefixes = ['a', 'b', 'ab', 'a\0', '\xff', 'k', 'z']
+const prefixes = ['a', 'b', 'ab', 'a\0', '\xff', 'z']
 export const families = ['f', 'g', 'h']
-const qualifiers = ['', 'x', 'y', 'z\0', '\xfe', 'long-one']
+const qualifiers = ['', 'x', 'z\0', '\xfe']
 const values = ['', '\0\xff\n', 'v0', 'v1', 'v2', 'v3', 'v4', '0005']
 const times = [0, 1000, 2000, 3000, 1_000_000]
-const patterns = ['a', 'a.*', '[ab].*', '.*', '\\C*', 'x|y', 'v[0-2]+', '', '[^a]+', 'a?b+.', '\\x00.*', '.{2,3}', '\xff\\C*']
+const patterns = [
+  'a',
+  'a.*',
+  '[ab].*',
+  '.*',
+  '\\C*',
+  'x|y',
+  'v[0-2]+',
+  '',
+  '[^a]+',
+  'a?b+.',
+  '\\x00.*',
+  '.{2,3}',
+  '\xff\\C*',
+]
 
-export const keyOf = (choose: Choose): string => choose(prefixes) + choose(['', '0', '1', '2'])
+export const keyOf = (choose: Choose): string => choose(prefixes) + choose(['', '1'])
 
 const edges = (choose: Choose, names: { start: string; end: string }, from: readonly string[]): Json => {
   const edge = (name: string, choice: string): Json => ({ [name + choose(['Closed', 'Open'])]: bytes(choice) })
@@ -42,7 +56,15 @@ const timeRange = (choose: Choose): Json => ({
 // ------------------------------------------------------------------- mutations
 
 export const mutationOf = (choose: Choose, note: Note): Json => {
-  const kind = choose(['setCell', 'setCell', 'setCell', 'setCell', 'column', 'range', 'family', 'row', 'now'])
+  const kind = choose([
+    ...Array.from({ length: 14 }, () => 'setCell'),
+    'column',
+    'range',
+    'range',
+    'family',
+    'row',
+    'now',
+  ])
   note(`mutation:${kind}`)
   const familyName = choose(families)
   const columnQualifier = bytes(choose(qualifiers))
@@ -66,7 +88,6 @@ export const mutationsOf = (choose: Choose, note: Note): Json[] => {
     note('mutation:refused')
     return [refusedOf(choose), ...mutations]
   }
-  // Two cells of now in one list would be two cells here and one there.
   return mutations
 }
 
@@ -155,7 +176,8 @@ export const filterKinds = [...leafKinds, ...Object.keys(branches), 'applyLabelT
 
 // ----------------------------------------------------------------------- reads
 
-const rowRangeOf = (choose: Choose): Json => edges(choose, { start: 'startKey', end: 'endKey' }, [...prefixes, 'a1', 'b2'])
+const rowRangeOf = (choose: Choose): Json =>
+  edges(choose, { start: 'startKey', end: 'endKey' }, [...prefixes, 'a1', 'b2'])
 
 export const readOf = (choose: Choose, note: Note): Json => {
   const part = (kind: string, make: () => Json, odds: number): Json => {

@@ -15,14 +15,22 @@ describe('random operations on Bigtable', () => {
     expect([mismatch, done]).toEqual([undefined, operations])
   }, 120_000)
 
-  it.skipIf(!file)('the embedded server does the same as cbtemulator', async () => {
-    const { mismatch, counts, operations: done } = await runAgainstReference(file, { seed, operations })
-    expect([mismatch, done]).toEqual([undefined, operations])
-    expect(required.filter((kind) => !counts[kind])).toEqual([])
-  }, 120_000)
+  it.skipIf(!file)(
+    'the embedded server does the same as cbtemulator',
+    async () => {
+      const { mismatch, counts, operations: done } = await runAgainstReference(file, { seed, operations })
+      expect([mismatch, done]).toEqual([undefined, operations])
+      expect(required.filter((kind) => !counts[kind])).toEqual([])
+    },
+    120_000,
+  )
 
-  it.each(Object.keys(plantedBugs))('finds out a server where %s', async (name) => {
-    const { mismatch } = await runAgainstReference(file, { seed, operations, rules: plantedBugs[name]! })
-    expect(mismatch).toBeDefined()
-  }, 120_000)
+  it.each(Object.keys(plantedBugs))(
+    'finds out a server where %s',
+    async (name) => {
+      const { mismatch } = await runAgainstReference(file, { seed, operations, rules: plantedBugs[name]! })
+      expect(mismatch).toBeDefined()
+    },
+    120_000,
+  )
 })

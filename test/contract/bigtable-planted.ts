@@ -32,6 +32,8 @@ const withMutations = (change: (mutation: Mutation) => Mutation): Partial<Rules>
   applyMutations: (cells, mutations, context) => applyMutations(cells, mutations.map(change), context),
 })
 
+const anywhere = (pattern: Buffer): Buffer => Buffer.from(`(?:${pattern.toString('latin1')})\\C*`, 'latin1')
+
 const isSameCell = (a: Cell, b: Cell): boolean =>
   a.family === b.family && a.qualifier === b.qualifier && a.timestamp === b.timestamp
 
@@ -48,10 +50,10 @@ export const plantedBugs: Record<string, Partial<Rules>> = {
     return { ...part, columnRangeFilter: { ...range, startQualifierOpen: startQualifierClosed } }
   }),
   'the end of a time range is in it': withFilter((part) => {
-    const end = part.filter === 'timestampRangeFilter' && part.timestampRangeFilter.endTimestampMicros
-    if (part.filter !== 'timestampRangeFilter' || !end) return part
-    const later = String(BigInt(end) + 1000n)
-    return { ...part, timestampRangeFilter: { ...part.timestampRangeFilter, endTimestampMicros: later } }
+    if (part.filter !== 'timestampRangeFilter' || !part.timestampRangeFilter.endTimestampMicros) return part
+    const range = part.timestampRangeFilter
+    const later = String(BigInt(range.endTimestampMicros ?? 0) + 1000n)
+    return { ...part, timestampRangeFilter: { ...range, endTimestampMicros: later } }
   }),
   'a limit of cells per column is one per row': withFilter((part) =>
     part.filter === 'cellsPerColumnLimitFilter'
@@ -59,15 +61,13 @@ export const plantedBugs: Record<string, Partial<Rules>> = {
       : part,
   ),
   'a pattern of keys need not match the whole key': withFilter((part) =>
-    part.filter === 'rowKeyRegexFilter'
-      ? { ...part, rowKeyRegexFilter: Buffer.concat([Buffer.from('(?:'), part.rowKeyRegexFilter, Buffer.from(')\\C*')]) }
-      : part,
+    part.filter === 'rowKeyRegexFilter' ? { ...part, rowKeyRegexFilter: anywhere(part.rowKeyRegexFilter) } : part,
   ),
-  'a condition that does not match and has no branch passes the row': withFilter((part) =>
-    part.filter === 'condition' && !part.condition.falseFilter
-      ? { ...part, condition: { ...part.condition, falseFilter: { filter: 'passAllFilter', passAllFilter: true } } }
-      : part,
-  ),
+  'a condition that does not match and has no branch passes the row': withFilter((part) => {
+    if (part.filter !== 'condition' || part.condition.falseFilter) return part
+    const falseFilter: RowFilter = { filter: 'passAllFilter', passAllFilter: true }
+    return { ...part, condition: { ...part.condition, falseFilter } }
+  }),
   'an interleave lets a cell through once': {
     filterRow: (filter, cells, context) => {
       const left = filter ? applyFilter(filter, cells, { ...context, sunk: [] }) : cells

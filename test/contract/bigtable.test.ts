@@ -7,9 +7,20 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type BigtableServer, startBigtable } from '../../local/bigtable/server.ts'
 import type { Fault } from '../../local/http.ts'
 import { startService } from '../../local/service-process.ts'
-import { type BigtableApi, connectBigtable, emulatorFile, parent, startEmulator, tableNameOf } from '../support/bigtable.ts'
+import { staticToken } from '../../shared/clouds/gcp/static-token.ts'
+import {
+  type BigtableApi,
+  brief,
+  bytes,
+  connectBigtable,
+  emulatorFile,
+  parent,
+  setCell,
+  startEmulator,
+  tableNameOf,
+} from '../support/bigtable.ts'
 import { inFolder } from '../support/contract-target.ts'
-import { type BigtableTarget, brief, bytes, describeBigtable, setCell } from './bigtable-contract.ts'
+import { type BigtableTarget, describeBigtable } from './bigtable-contract.ts'
 
 const hostOf = async (server: BigtableServer): Promise<{ host: string; close(): Promise<void> }> => ({
   host: `127.0.0.1:${server.port}`,
@@ -45,9 +56,13 @@ for (const target of targets) describeBigtable(target)
 describe.each(targets)('the SDK on $name', (target) => {
   it('makes a table, writes, checks, reads and deletes', async () => {
     const running = await target.start()
-    const bigtable = new Bigtable({ projectId: 'p', apiEndpoint: running.host, metricsEnabled: false })
+    const authClient = staticToken('anyone')
+    const bigtable = new Bigtable({ projectId: 'p', apiEndpoint: running.host, metricsEnabled: false, authClient })
     const instance = bigtable.instance('lifeboat')
-    await instance.createTable('sdk', { families: [{ name: 'f', rule: { versions: 1 } }], splits: [Buffer.from('h')] as never })
+    await instance.createTable('sdk', {
+      families: [{ name: 'f', rule: { versions: 1 } }],
+      splits: [Buffer.from('h')] as never,
+    })
     const table = instance.table('sdk')
     await table.insert([
       { key: 'r1', data: { f: { a: { value: Buffer.from([0, 255]), timestamp: 1000 }, b: 'text' } } },
@@ -84,10 +99,17 @@ describe('the embedded Bigtable', () => {
     await server.close()
   })
   const mutate = (key: string, value: string): Promise<unknown> =>
-    api.call('data', 'MutateRow', { tableName: tableNameOf('t'), rowKey: bytes(key), mutations: [setCell('f', 'x', 1000, value)] })
+    api.call('data', 'MutateRow', {
+      tableName: tableNameOf('t'),
+      rowKey: bytes(key),
+      mutations: [setCell('f', 'x', 1000, value)],
+    })
   const setFaults = async (faults: Fault[]): Promise<void> => {
     await fetch(`${server.controlUrl}/_lifeboat/faults`, { method: 'PUT', body: JSON.stringify(faults) })
   }
+
+  const sweep = async (): Promise<unknown> =>
+    (await fetch(`${server.controlUrl}/_lifeboat/sweep`, { method: 'POST' })).json()
 
   it('answers UNIMPLEMENTED for what it does not do', async () => {
     const name = tableNameOf('t')
@@ -97,11 +119,20 @@ describe('the embedded Bigtable', () => {
       api.read('t', { authorizedViewName: `${name}/authorizedViews/v` }),
       api.read('t', { requestStatsView: 'REQUEST_STATS_FULL' }),
       api.read('t', { filter: { valueRegexFilter: bytes('\\pL') } }),
-      api.call('data', 'MutateRow', { tableName: name, rowKey: bytes('k'), mutations: [{ addToCell: { familyName: 'f' } }] }),
-      ...['CreateBackup', 'SnapshotTable', 'UpdateTable', 'CheckConsistency', 'GetIamPolicy', 'CreateAuthorizedView'].map((method) =>
-        api.call('tableAdmin', method, {}),
-      ),
-      api.createTable('typed', { f: { valueType: { int64Type: {} } } as never }),
+      api.call('data', 'MutateRow', {
+        tableName: name,
+        rowKey: bytes('k'),
+        mutations: [{ addToCell: { familyName: 'f' } }],
+      }),
+      ...[
+        'CreateBackup',
+        'SnapshotTable',
+        'UpdateTable',
+        'CheckConsistency',
+        'GetIamPolicy',
+        'CreateAuthorizedView',
+      ].map((method) => api.call('tableAdmin', method, {})),
+      api.createTable('typed', { f: { valueType: { int64Type: {} } } }),
       ...['UpdateInstance', 'CreateCluster', 'SetIamPolicy'].map((method) => api.call('instanceAdmin', method, {})),
     ]
     for (const outcome of await Promise.allSettled(calls))
@@ -141,13 +172,22 @@ describe('the embedded Bigtable', () => {
     expect(made).toMatchObject({ done: true })
     const appProfile = { singleClusterRouting: { clusterId: 'c1', allowTransactionalWrites: true } }
     await api.call('instanceAdmin', 'CreateAppProfile', { parent, appProfileId: 'writer', appProfile })
-    expect(await api.call('instanceAdmin', 'GetAppProfile', { name: `${parent}/appProfiles/writer` })).toMatchObject(appProfile)
-    expect(await api.call('instanceAdmin', 'GetInstance', { name: parent })).toMatchObject({ displayName: 'Lifeboat', state: 'READY' })
-    expect(await api.call('instanceAdmin', 'ListClusters', { parent })).toMatchObject({ clusters: [{ name: `${parent}/clusters/c1` }] })
+    expect(await api.call('instanceAdmin', 'GetAppProfile', { name: `${parent}/appProfiles/writer` })).toMatchObject(
+      appProfile,
+    )
+    expect(await api.call('instanceAdmin', 'GetInstance', { name: parent })).toMatchObject({
+      displayName: 'Lifeboat',
+      state: 'READY',
+    })
+    expect(await api.call('instanceAdmin', 'ListClusters', { parent })).toMatchObject({
+      clusters: [{ name: `${parent}/clusters/c1` }],
+    })
     const again = api.call('instanceAdmin', 'CreateAppProfile', { parent, appProfileId: 'writer', appProfile })
     await expect(again).rejects.toMatchObject({ code: status.ALREADY_EXISTS })
     await api.call('instanceAdmin', 'DeleteInstance', { name: parent })
-    await expect(api.call('instanceAdmin', 'GetInstance', { name: parent })).rejects.toMatchObject({ code: status.NOT_FOUND })
+    await expect(api.call('instanceAdmin', 'GetInstance', { name: parent })).rejects.toMatchObject({
+      code: status.NOT_FOUND,
+    })
     await expect(api.read('t')).rejects.toMatchObject({ code: status.NOT_FOUND })
     await api.createTable('t', { f: {} })
   })
@@ -158,8 +198,6 @@ describe('the embedded Bigtable', () => {
     const rowKey = bytes('k')
     await api.call('data', 'MutateRow', { tableName: tableNameOf('swept'), rowKey, mutations })
     await api.modify('swept', [{ id: 'f', update: { gcRule: { maxNumVersions: 1 } } }])
-    const sweep = async (): Promise<unknown> =>
-      (await fetch(`${server.controlUrl}/_lifeboat/sweep`, { method: 'POST' })).json()
     expect([await sweep(), await sweep()]).toEqual([{ rows: 1 }, { rows: 0 }])
     await api.modify('swept', [{ id: 'f', update: {} }])
     expect(brief(await api.read('swept'))).toEqual({ k: ['f:x@3000='] })

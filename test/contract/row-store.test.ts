@@ -1,123 +1,23 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type BigtableServer, startBigtable } from '../../local/bigtable/server.ts'
-import type { Fault } from '../../local/http.ts'
-import { createBigtableRowStore } from '../../shared/clouds/gcp/row-store.ts'
-import { createMemoryRowStore } from '../../shared/clouds/memory/row-store.ts'
-import { DeniedError, InvalidInputError, NotFoundError, UnavailableError } from '../../shared/errors.ts'
-import type { HistoryEntry, RowStore, RowWrite, StoredRow } from '../../shared/features/row-store.ts'
-import { connectBigtable, emulatorFile, startEmulator } from '../support/bigtable.ts'
-import { inFolder } from '../support/contract-target.ts'
+import { NotFoundError, UnavailableError } from '../../shared/errors.ts'
+import type { HistoryEntry, RowStore } from '../../shared/features/row-store.ts'
+import { bytes, emulatorFile } from '../support/bigtable.ts'
+import {
+  collect,
+  embedded,
+  emulator,
+  keysOf,
+  memory,
+  type Opened,
+  plain,
+  plainEntry,
+  plainOf,
+  rowOf,
+  versionOf,
+} from '../support/row-stores.ts'
 
-/** `fault` makes the next `times` calls of an operation fail, before they arrive or as a lost reply. */
-type FaultOf = (operation: 'applyIfNewer' | 'replaceIf', cut: 'before' | 'after', times: number) => Promise<void>
-type Opened = { store: RowStore; fault?: FaultOf; close(): Promise<void> }
-type Target = { name: string; open(): Promise<Opened> }
-
-const tables = ['rows', 'other']
-
-const createTables = async (host: string): Promise<void> => {
-  const api = connectBigtable(host)
-  const newest = { gcRule: { maxNumVersions: 1 } }
-  for (const table of tables) {
-    await api.createTable(table, { d: newest, m: newest })
-    await api.createTable(`${table}-history`, { h: {} })
-  }
-  api.close()
-}
-
-const storeOn = (url: string, retriesMax: number) =>
-  createBigtableRowStore({
-    projectId: 'p',
-    instanceId: 'lifeboat',
-    endpoint: url,
-    token: 'lifeboat-writer',
-    retriesMax,
-    waitMs: 5,
-  })
-
-const setFaults = async (url: string, faults: Fault[]): Promise<void> => {
-  await fetch(`${url}/_lifeboat/faults`, { method: 'PUT', body: JSON.stringify(faults) })
-}
-
-const memory: Target = {
-  name: 'memory',
-  open: async () => {
-    const due: { step: string; cut: string }[] = []
-    const onStep = (step: string, when: string): void => {
-      const at = due.findIndex((each) => each.step === step && each.cut === when)
-      if (at >= 0) throw new UnavailableError(`a fault ${due.splice(at, 1)[0]!.cut} ${step}`)
-    }
-    return {
-      store: createMemoryRowStore({ tables, onStep }),
-      fault: async (operation, cut, times) => {
-        for (let count = 0; count < times; count += 1) due.push({ step: `rows.${operation}`, cut })
-      },
-      close: async () => undefined,
-    }
-  },
-}
-
-const embedded: Target = {
-  name: 'the embedded Bigtable',
-  open: async () => {
-    const server = await inFolder((dir) => startBigtable({ dir }))
-    await createTables(`127.0.0.1:${server.port}`)
-    const store = storeOn(server.url, 2)
-    return {
-      store,
-      fault: (_operation, cut, times) => setFaults(server.controlUrl, [{ path: '/CheckAndMutateRow$', cut, times }]),
-      close: async () => {
-        await store.close()
-        await server.close()
-      },
-    }
-  },
-}
-
-const emulator = (file: string): Target => ({
-  name: 'cbtemulator',
-  open: async () => {
-    const running = await startEmulator(file)
-    await createTables(running.host)
-    const store = storeOn(running.url, 2)
-    return {
-      store,
-      close: async () => {
-        await store.close()
-        await running.close()
-      },
-    }
-  },
-})
-
-const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
-const versionOf = (number: number): string => `0000000001.${String(number).padStart(40, '0')}.0`
-
-const rowOf = (key: string, version: number, cells: Record<string, string> = {}, tombstone = false): RowWrite => ({
-  key: bytes(key),
-  cells: new Map(Object.entries(cells).map(([name, value]) => [name, bytes(value)])),
-  marker: { version: versionOf(version), time: 1_700_000_000 + version, tombstone },
-})
-
-const plain = (row: StoredRow | undefined): unknown =>
-  row && {
-    key: Buffer.from(row.key).toString('latin1'),
-    cells: Object.fromEntries(Array.from(row.cells, ([name, value]) => [name, Buffer.from(value).toString('latin1')])),
-    marker: row.marker,
-  }
-
-const plainOf = ({ key, cells, marker }: RowWrite): unknown => plain({ key, cells, marker })
-
-const collect = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
-  const all: T[] = []
-  for await (const item of items) all.push(item)
-  return all
-}
-
-const keysOf = async (rows: AsyncIterable<StoredRow>): Promise<string[]> =>
-  (await collect(rows)).map(({ key }) => Buffer.from(key).toString('latin1'))
-
-const targets = [memory, embedded, ...[emulatorFile()].filter((file) => file !== undefined).map(emulator)]
+const file = emulatorFile()
+const targets = [memory, embedded, ...(file === undefined ? [] : [emulator(file)])]
 
 describe.each(targets)('a row store on $name', (target) => {
   let opened: Opened
@@ -246,11 +146,6 @@ describe.each(targets)('a row store on $name', (target) => {
       neighbours.map((other) => ({ key: other, version: versionOf(5), time: 5, before: 'absent' as const })),
     )
     const list = await collect(store.history.list('rows', key))
-    const plainEntry = (entry: HistoryEntry): unknown => ({
-      ...entry,
-      key: Buffer.from(entry.key).toString('latin1'),
-      before: typeof entry.before === 'string' ? entry.before : { image: Buffer.from(entry.before).toString('latin1') },
-    })
     const inOrder = [2, 1, 3, 0].map((index) => plainEntry(entries[index]!))
     expect(list.map(plainEntry)).toEqual(inOrder)
     expect(await collect(store.history.list('rows', bytes('hist\0b')))).toEqual([])
@@ -304,110 +199,27 @@ describe.each(targets)('a row store on $name', (target) => {
   })
 
   it('tells a call that never arrived from nothing: it is retryable, and the resend does it', async (context) => {
-    if (!opened.fault) return context.skip('no faults can be switched on here')
-    await opened.fault('applyIfNewer', 'before', 1)
+    context.skip(!opened.fault, 'no faults can be switched on here')
+    await opened.fault!('applyIfNewer', 'before', 1)
     await expect(store.applyIfNewer('rows', rowOf('cut', 1))).rejects.toThrow(UnavailableError)
     expect(await one('cut')).toBeUndefined()
     expect(await store.applyIfNewer('rows', rowOf('cut', 1))).toBe('applied')
-    await opened.fault('replaceIf', 'before', 1)
+    await opened.fault!('replaceIf', 'before', 1)
     await expect(store.replaceIf('rows', rowOf('cut', 2), versionOf(1))).rejects.toThrow(UnavailableError)
     expect(await store.replaceIf('rows', rowOf('cut', 2), versionOf(1))).toBe(true)
   })
 
   it('a lost reply leaves the write made once, and a resend changes nothing', async (context) => {
-    if (!opened.fault) return context.skip('no faults can be switched on here')
+    context.skip(!opened.fault, 'no faults can be switched on here')
     const row = rowOf('lost', 1, { a: '1' })
-    await opened.fault('applyIfNewer', 'after', 1)
+    await opened.fault!('applyIfNewer', 'after', 1)
     await expect(store.applyIfNewer('rows', row)).rejects.toThrow(UnavailableError)
     expect(await one('lost')).toEqual(plainOf(row))
     expect(await store.applyIfNewer('rows', row)).toBe('stale')
     const next = rowOf('lost', 2, { a: '2' })
-    await opened.fault('replaceIf', 'after', 1)
+    await opened.fault!('replaceIf', 'after', 1)
     await expect(store.replaceIf('rows', next, versionOf(1))).rejects.toThrow(UnavailableError)
     expect(await store.replaceIf('rows', next, versionOf(1))).toBe(false)
     expect(await one('lost')).toEqual(plainOf(next))
-  })
-})
-
-describe('the Bigtable adapter', () => {
-  let server: BigtableServer
-  let store: ReturnType<typeof storeOn>
-  let patient: ReturnType<typeof storeOn>
-  const setOn = (path: string, fault: Omit<Fault, 'path'>): Promise<void> =>
-    setFaults(server.controlUrl, [{ path, ...fault }])
-  beforeAll(async () => {
-    server = await inFolder((dir) => startBigtable({ dir }))
-    await createTables(`127.0.0.1:${server.port}`)
-    store = storeOn(server.url, 0)
-    patient = storeOn(server.url, 3)
-  })
-  afterAll(async () => {
-    await store.close()
-    await patient.close()
-    await server.close()
-  })
-
-  const grpcErrors: [number, unknown][] = [
-    [4, UnavailableError],
-    [8, UnavailableError],
-    [10, UnavailableError],
-    [14, UnavailableError],
-    [7, DeniedError],
-    [16, DeniedError],
-    [5, NotFoundError],
-    [3, InvalidInputError],
-    [9, InvalidInputError],
-    [11, InvalidInputError],
-  ]
-  it.each(grpcErrors)('calls gRPC status %i what it means, in every operation', async (status, expected) => {
-    const calls: [string, () => Promise<unknown>][] = [
-      ['ReadRows', () => store.read('rows', [bytes('a')])],
-      ['ReadRows', () => collect(store.scan('rows', { start: bytes('') }))],
-      ['CheckAndMutateRow', () => store.applyIfNewer('rows', rowOf('a', 1))],
-      ['CheckAndMutateRow', () => store.replaceIf('rows', rowOf('a', 1), undefined)],
-      ['MutateRows', () => store.history.append('rows', [{ key: bytes('a'), version: '1', time: 1, before: 'absent' }])],
-      ['ReadRows', () => collect(store.history.list('rows', bytes('a')))],
-    ]
-    for (const [method, call] of calls) {
-      await setOn(`/${method}$`, { status, times: 1 })
-      await expect(call()).rejects.toThrow(expected as typeof UnavailableError)
-    }
-  })
-
-  it('an outage is waited out where a repeat is safe, and is an error where it goes on', async () => {
-    const entry = { key: bytes('outage'), version: versionOf(1), time: 1, before: 'absent' as const }
-    await patient.applyIfNewer('rows', rowOf('outage', 1))
-    for (const fault of [{ status: 14 }, { status: 4 }, { cut: 'after' as const }]) {
-      await setOn('.', { ...fault, times: 3 })
-      expect(await patient.read('rows', [bytes('outage')])).toHaveLength(1)
-      await setOn('.', { ...fault, times: 3 })
-      expect(await keysOf(patient.scan('rows', { start: bytes('outage'), end: bytes('outagf') }))).toEqual(['outage'])
-      await setOn('.', { ...fault, times: 3 })
-      await patient.history.append('rows', [entry])
-      await setOn('.', { ...fault, times: 3 })
-      expect(await collect(patient.history.list('rows', entry.key))).toHaveLength(1)
-      await setOn('.', { ...fault, times: 4 })
-      await expect(patient.history.append('rows', [entry])).rejects.toThrow(UnavailableError)
-      await setOn('.', { ...fault, times: 0 })
-    }
-  })
-
-  it('a server that is not there is unavailable', async () => {
-    const gone = storeOn('http://127.0.0.1:1', 0)
-    await expect(gone.applyIfNewer('rows', rowOf('a', 1))).rejects.toThrow(UnavailableError)
-    await expect(gone.read('rows', [bytes('a')])).rejects.toThrow(UnavailableError)
-    await gone.close()
-  })
-
-  it('a key that no row can have is refused, and a retry is not asked for', async () => {
-    await expect(store.applyIfNewer('rows', rowOf('k'.repeat(4097), 1))).rejects.toThrow(InvalidInputError)
-    const entry = { key: bytes('k'.repeat(4096)), version: versionOf(1), time: 1, before: 'absent' as const }
-    await expect(store.history.append('rows', [entry])).rejects.toThrow(InvalidInputError)
-  })
-
-  it('an emulator needs a token and an http URL', () => {
-    const options = { projectId: 'p', instanceId: 'i' }
-    expect(() => createBigtableRowStore({ ...options, endpoint: server.url })).toThrow(InvalidInputError)
-    expect(() => createBigtableRowStore({ ...options, endpoint: 'https://h:1', token: 't' })).toThrow(InvalidInputError)
   })
 })

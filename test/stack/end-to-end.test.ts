@@ -32,8 +32,11 @@ beforeAll(async () => {
   it = await startTestStack(join(dir, 'stack'))
 })
 afterAll(async () => {
-  await it.stop()
-  rmSync(dir, { recursive: true, force: true })
+  try {
+    await it.stop()
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
 })
 
 type GcsStats = { byPrefix: Record<string, { bytesReceived: number; creates: number; refused: number }> }

@@ -28,8 +28,11 @@ beforeAll(async () => {
   it = await startTestStack(join(dir, 'stack'))
 })
 afterAll(async () => {
-  await it.stop()
-  rmSync(dir, { recursive: true, force: true })
+  try {
+    await it.stop()
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
 })
 
 type Failed = { state: string; bucket?: string; key?: string; name?: string; reason: string; detail?: string }

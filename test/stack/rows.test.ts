@@ -1,5 +1,5 @@
 import { DeleteItemCommand, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb'
-import fc from 'fast-check'
+import { sample } from 'fast-check'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -94,10 +94,8 @@ const differences = async (): Promise<string[]> => {
   return [...new Set([...left.keys(), ...right.keys()])].filter((id) => left.get(id) !== right.get(id))
 }
 
-const untilEqual = async (): Promise<void> => {
-  const what = async (): Promise<string> => `equal tables: ${(await differences()).length} rows differ`
-  await until(async () => (await differences()).length === 0, what, 90_000)
-}
+const difference = async (): Promise<string> => `equal tables: ${(await differences()).length} rows differ`
+const untilEqual = async (): Promise<true> => until(async () => (await differences()).length === 0, difference, 90_000)
 
 const logLines = (): string[] => {
   const file = join(dir, 'lambda', 'logs', 'lifeboat-local-applyChanges.jsonl')
@@ -118,7 +116,7 @@ const storable = anyItem
   .map((item) => parseItem(item))
 
 test('items of every type, changed and deleted, read back equal', async () => {
-  const items = fc.sample(storable, { seed: 7, numRuns: 200 })
+  const items = sample(storable, { seed: 7, numRuns: 200 })
   for (const [index, item] of items.entries()) await put({ ...item, ...keyOf(`p${index % 9}`, index) })
   for (let index = 0; index < 60; index += 1)
     await put({ ...items[199 - index]!, ...keyOf(`p${index % 9}`, index), changed: { BOOL: true } })

@@ -26,6 +26,23 @@ export type CellRead = { family: string; qualifier: string; timestamp: string; v
 /** Keys, qualifiers and values as latin1. */
 export type RowRead = { key: string; cells: CellRead[] }
 
+export const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
+export const setCell = (familyName: string, qualifier: string, micros: number | string, value: string): Json => ({
+  setCell: { familyName, columnQualifier: bytes(qualifier), timestampMicros: String(micros), value: bytes(value) },
+})
+
+/** A row's cells as `family:qualifier@timestamp=value`, and its labels. */
+export const brief = (rows: RowRead[]): Record<string, string[]> =>
+  Object.fromEntries(
+    rows.map(({ key, cells }) => [
+      key,
+      cells.map(
+        ({ family, qualifier, timestamp, value, labels }) =>
+          `${family}:${qualifier}@${timestamp}=${value}${labels ? `[${labels.join()}]` : ''}`,
+      ),
+    ]),
+  )
+
 /** The raw API of a server, without the SDK and its retries. */
 export type BigtableApi = {
   call(service: 'data' | 'tableAdmin' | 'instanceAdmin', method: string, request: object): Promise<Json>
@@ -74,7 +91,7 @@ export const connectBigtable = (host: string): BigtableApi => {
   protocol ??= loadProtocol()
   const options = { 'grpc.max_receive_message_length': -1, 'grpc.use_local_subchannel_pool': 1 }
   const open = (service: 'data' | 'tableAdmin' | 'instanceAdmin'): Client & Record<string, unknown> =>
-    new protocol!.clients[service](host, credentials.createInsecure(), options) as never
+    new protocol!.clients[service](host, credentials.createInsecure(), options)
   const clients = { data: open('data'), tableAdmin: open('tableAdmin'), instanceAdmin: open('instanceAdmin') }
   const call: BigtableApi['call'] = (service, method, request) =>
     new Promise((resolve, reject) => {
@@ -125,7 +142,7 @@ export type RunningEmulator = { host: string; url: string; close(): Promise<void
 
 const hostOf = async (child: ChildProcess): Promise<string> => {
   let said = ''
-  for (const output of [child.stdout, child.stderr]) output?.on('data', (bytes) => (said += String(bytes)))
+  for (const output of [child.stdout, child.stderr]) output?.on('data', (text) => (said += String(text)))
   const deadline = Date.now() + 15_000
   while (Date.now() < deadline && child.exitCode === null) {
     const found = /running on ([\d.]+:\d+)/.exec(said)

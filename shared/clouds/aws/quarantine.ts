@@ -27,7 +27,7 @@ const schema = z.object({
 
 const parseQuarantined = (name: string, text: string): Quarantined => {
   try {
-    return schema.parse(JSON.parse(text)) as Quarantined
+    return schema.parse(JSON.parse(text))
   } catch (cause) {
     throw new CorruptError(`${name} is not a quarantined change: move it out of quarantine/ and look at it`, { cause })
   }

@@ -8,7 +8,6 @@ import { staticToken } from './static-token.ts'
 export const requestTimeoutMs = 20_000
 export const scanTimeoutMs = 10 * 60_000
 
-
 export type BigtableOptions = {
   projectId: string
   instanceId: string
@@ -36,8 +35,8 @@ export type Bigtable = {
 }
 
 /**
- * The generated client of Bigtable's data API, which costs a third of what the package's own `Table` costs per call, has
- * no client metrics to switch off, and does not read BIGTABLE_EMULATOR_HOST, so that nothing turns authentication off
+ * The generated client of Bigtable's data API, which costs less per call than the package's own `Table` (and little more
+ * than bare gRPC), has no client metrics to switch off, and does not read BIGTABLE_EMULATOR_HOST, so that nothing turns authentication off
  * from outside. `endpoint` is an emulator's and needs a `token`, which goes over an open connection. Throws
  * InvalidInputError without one, or for an endpoint that is no http URL.
  */

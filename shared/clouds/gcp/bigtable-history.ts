@@ -26,7 +26,8 @@ export const historyMutations = ({ time, before }: HistoryEntry): object[] => {
   const set = (qualifier: string, value: Uint8Array): object => ({
     setCell: { familyName: 'h', columnQualifier: Buffer.from(qualifier), timestampMicros, value },
   })
-  const image = typeof before === 'string' ? [set('b', Buffer.alloc(0)), set('k', Buffer.from(before))] : [set('b', before)]
+  const image =
+    typeof before === 'string' ? [set('b', Buffer.alloc(0)), set('k', Buffer.from(before))] : [set('b', before)]
   return [{ deleteFromFamily: { familyName: 'h' } }, ...image, set('t', Buffer.from(String(time)))]
 }
 

@@ -86,7 +86,11 @@ const readKeys = async (store: Store, table: string, keys: readonly Uint8Array[]
 const textOf = (key: Uint8Array): string => Buffer.from(key).toString('latin1')
 
 /** The rows of `keys` in their order. */
-export const readRows = async (store: Store, table: string, keys: readonly Uint8Array[]): Promise<(StoredRow | undefined)[]> => {
+export const readRows = async (
+  store: Store,
+  table: string,
+  keys: readonly Uint8Array[],
+): Promise<(StoredRow | undefined)[]> => {
   const found = new Map<string, StoredRow>()
   for (let at = 0; at < keys.length; at += readKeysMax) {
     const page = await withRetries(() => readKeys(store, table, keys.slice(at, at + readKeysMax)), store.retry)

@@ -58,7 +58,9 @@ export const checkAndMutate = async (store: Store, table: string, key: Uint8Arra
   }
 }
 
-type BatchAnswer = { entries?: { index?: unknown; status?: { code?: number | null; message?: string | null } | null }[] | null }
+type BatchAnswer = {
+  entries?: { index?: unknown; status?: { code?: number | null; message?: string | null } | null }[] | null
+}
 
 /** Sends the entries and answers those that are not acknowledged, with the last reason. Throws what no retry can help. */
 const sendBatch = async (

@@ -27,8 +27,7 @@ const copyEntry = (entry: HistoryEntry): HistoryEntry => ({
   before: typeof entry.before === 'string' ? entry.before : Buffer.from(entry.before),
 })
 
-const inOrder = <T>(entries: Map<string, T>): [string, T][] =>
-  [...entries].sort(([a], [b]) => (a < b ? -1 : 1))
+const inOrder = <T>(entries: Map<string, T>): [string, T][] => [...entries].sort(([a], [b]) => (a < b ? -1 : 1))
 
 const openTables = (names: readonly string[] | undefined): ((name: string) => Table) => {
   const tables = new Map<string, Table>()

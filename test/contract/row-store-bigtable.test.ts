@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type BigtableServer, startBigtable } from '../../local/bigtable/server.ts'
+import type { Fault } from '../../local/http.ts'
+import { createBigtableRowStore } from '../../shared/clouds/gcp/row-store.ts'
+import { DeniedError, InvalidInputError, NotFoundError, UnavailableError } from '../../shared/errors.ts'
+import { bytes } from '../support/bigtable.ts'
+import { inFolder } from '../support/contract-target.ts'
+import { collect, createTables, keysOf, rowOf, setFaults, storeOn, versionOf } from '../support/row-stores.ts'
+
+describe('the Bigtable adapter', () => {
+  let server: BigtableServer
+  let store: ReturnType<typeof storeOn>
+  let patient: ReturnType<typeof storeOn>
+  const setOn = (path: string, fault: Omit<Fault, 'path'>): Promise<void> =>
+    setFaults(server.controlUrl, [{ path, ...fault }])
+  beforeAll(async () => {
+    server = await inFolder((dir) => startBigtable({ dir }))
+    await createTables(`127.0.0.1:${server.port}`)
+    store = storeOn(server.url, 0)
+    patient = storeOn(server.url, 3)
+  })
+  afterAll(async () => {
+    await store.close()
+    await patient.close()
+    await server.close()
+  })
+
+  const grpcErrors: [number, new (message: string) => Error][] = [
+    [4, UnavailableError],
+    [8, UnavailableError],
+    [10, UnavailableError],
+    [14, UnavailableError],
+    [7, DeniedError],
+    [16, DeniedError],
+    [5, NotFoundError],
+    [3, InvalidInputError],
+    [9, InvalidInputError],
+    [11, InvalidInputError],
+  ]
+  it.each(grpcErrors)('calls gRPC status %i what it means, in every operation', async (status, expected) => {
+    const calls: [string, () => Promise<unknown>][] = [
+      ['ReadRows', () => store.read('rows', [bytes('a')])],
+      ['ReadRows', () => collect(store.scan('rows', { start: bytes('') }))],
+      ['CheckAndMutateRow', () => store.applyIfNewer('rows', rowOf('a', 1))],
+      ['CheckAndMutateRow', () => store.replaceIf('rows', rowOf('a', 1), undefined)],
+      [
+        'MutateRows',
+        () => store.history.append('rows', [{ key: bytes('a'), version: '1', time: 1, before: 'absent' }]),
+      ],
+      ['ReadRows', () => collect(store.history.list('rows', bytes('a')))],
+    ]
+    for (const [method, call] of calls) {
+      await setOn(`/${method}$`, { status, times: 1 })
+      await expect(call()).rejects.toThrow(expected)
+    }
+  })
+
+  it('an outage is waited out where a repeat is safe, and is an error where it goes on', async () => {
+    const entry = { key: bytes('outage'), version: versionOf(1), time: 1, before: 'absent' as const }
+    await patient.applyIfNewer('rows', rowOf('outage', 1))
+    for (const fault of [{ status: 14 }, { status: 4 }, { cut: 'after' as const }]) {
+      await setOn('.', { ...fault, times: 3 })
+      expect(await patient.read('rows', [bytes('outage')])).toHaveLength(1)
+      await setOn('.', { ...fault, times: 3 })
+      expect(await keysOf(patient.scan('rows', { start: bytes('outage'), end: bytes('outagf') }))).toEqual(['outage'])
+      await setOn('.', { ...fault, times: 3 })
+      await patient.history.append('rows', [entry])
+      await setOn('.', { ...fault, times: 3 })
+      expect(await collect(patient.history.list('rows', entry.key))).toHaveLength(1)
+      await setOn('.', { ...fault, times: 4 })
+      await expect(patient.history.append('rows', [entry])).rejects.toThrow(UnavailableError)
+      await setOn('.', { ...fault, times: 0 })
+    }
+  })
+
+  it('a server that is not there is unavailable', async () => {
+    const gone = storeOn('http://127.0.0.1:1', 0)
+    await expect(gone.applyIfNewer('rows', rowOf('a', 1))).rejects.toThrow(UnavailableError)
+    await expect(gone.read('rows', [bytes('a')])).rejects.toThrow(UnavailableError)
+    await gone.close()
+  })
+
+  it('a key that no row can have is refused, and a retry is not asked for', async () => {
+    await expect(store.applyIfNewer('rows', rowOf('k'.repeat(4097), 1))).rejects.toThrow(InvalidInputError)
+    const entry = { key: bytes('k'.repeat(4096)), version: versionOf(1), time: 1, before: 'absent' as const }
+    await expect(store.history.append('rows', [entry])).rejects.toThrow(InvalidInputError)
+  })
+
+  it('an emulator needs a token and an http URL', () => {
+    const options = { projectId: 'p', instanceId: 'i' }
+    expect(() => createBigtableRowStore({ ...options, endpoint: server.url })).toThrow(InvalidInputError)
+    expect(() => createBigtableRowStore({ ...options, endpoint: 'https://h:1', token: 't' })).toThrow(InvalidInputError)
+  })
+})
