@@ -180,13 +180,13 @@ export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
   }
   const idle = async (timeoutMs = 60_000): Promise<void> => {
     const deadline = Date.now() + timeoutMs
-    // What ends may have started something else: twice quiet, and every stream found empty in between.
+    // What ends may have started something else: twice quiet, and in between a whole round that found every stream empty.
     let rounds: number[] | undefined
     while (Date.now() < deadline) {
       const still = await quiet()
       const now = streams.map((stream) => stream.emptyRounds())
       const since = rounds
-      if (still && since && now.every((round, at) => round > (since[at] ?? 0))) return
+      if (still && since && now.every((round, at) => round > (since[at] ?? 0) + 1)) return
       if (!still) rounds = undefined
       else rounds ??= now
       await sleep(50)

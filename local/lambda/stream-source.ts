@@ -17,7 +17,7 @@ class StoppedError extends Error {
 }
 
 export type StreamSource = Source & {
-  /** Counts polls of every open shard that found nothing; it has risen since a moment when nothing newer was there. */
+  /** Counts rounds in which every open shard was found empty; the first to end after a moment may have begun before it. */
   emptyRounds(): number
 }
 
@@ -162,12 +162,14 @@ export const startStreamSource = (options: Options): StreamSource => {
       try {
         await discover()
         const started = [...open].every((shardId) => before.has(shardId))
+        const readNow = [...open]
         await sleep(discoverMs / 2)
         // The first of two polls may have been on its way before; the second was not.
         const polled = [...open].every(
           (shardId) => (readers.get(shardId)?.emptyPolls ?? 0) > (before.get(shardId) ?? 0) + 1,
         )
-        if (started && polled && open.size > 0) rounds += 1
+        // A shard that came to its end has children that only the next look finds.
+        if (started && polled && open.size > 0 && readNow.every((shardId) => open.has(shardId))) rounds += 1
       } catch (error) {
         if (!stopped()) onError(error)
         await sleep(discoverMs)

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -86,7 +86,12 @@ describe.skipIf(!aws)('the aws CLI against the embedded S3', { timeout: 120_000 
   test('sync copies what is new, deletes what is gone and then has nothing to do', async () => {
     const tree = join(work, 'tree')
     await mkdir(join(tree, 'deep er'), { recursive: true })
-    for (const name of ['a', 'b+c', 'deep er/d']) await writeFile(join(tree, name), name)
+    // S3 knows its times to the second: a file of this very second would look newer than its copy.
+    const earlier = new Date(Date.now() - 60_000)
+    for (const name of ['a', 'b+c', 'deep er/d']) {
+      await writeFile(join(tree, name), name)
+      await utimes(join(tree, name), earlier, earlier)
+    }
     await run('s3', 'sync', tree, 's3://cli/sync')
     expect(await run('s3', 'sync', tree, 's3://cli/sync')).toBe('')
     await rm(join(tree, 'a'))
