@@ -61,7 +61,7 @@ describe('paths of a manifest', () => {
         } catch {
           return
         }
-        expect(new URL(encodeURI(path), 'file:///root/here/').pathname).toBe(`/root/here/${encodeURI(path)}`)
+        expect(new URL(encodeURI(path), 'file:///top/here/').pathname).toBe(`/top/here/${encodeURI(path)}`)
       }),
     )
   })
