@@ -1,10 +1,10 @@
 import { type Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
 import type { Config } from '../shared/config.ts'
+import { historyDays } from '../shared/features/as-of.ts'
 import { loadProtocol } from './bigtable/protocol.ts'
 
 /** What infra/gcp makes for rows: the instance and, for every table, the rows of now and their history. */
 
-const historyDays = 35
 const newestOnly = { gcRule: { maxNumVersions: 1 } }
 const families = {
   rows: { d: newestOnly, m: newestOnly },

@@ -1,12 +1,21 @@
 import { mapInOrder } from '../bounded.ts'
 import { isRetryable, LifeboatError, DeniedError, NotFoundError } from '../errors.ts'
 import type { Deadline } from '../weights/deps.ts'
-import { type Change, parseChange, positionOf, ruleOfStream } from './change.ts'
+import {
+  type Change,
+  type KeyNames,
+  parseChange,
+  positionOf,
+  ruleOfStream,
+  type Sighting,
+  sightingOf,
+  type TableRule,
+} from './change.ts'
 import type { RowsDeps } from './deps.ts'
 import { rereadRow } from './reread.ts'
 import { markStart } from './start.ts'
 import { readVersion } from './version.ts'
-import { historyEntry, rowWrite } from './write.ts'
+import { historyEntry, rowWrite, unknownBefore } from './write.ts'
 
 /** Rows that are written at the same time. */
 const rowsInFlight = 64
@@ -43,20 +52,30 @@ const quarantine = async (deps: RowsDeps, record: unknown, table: string, error:
   await deps.quarantine.put({ v: 1, table, streamArn: arn, sequenceNumber, reason, at: deps.clock.now(), record })
 }
 
+type Poison = { poison: unknown; rule?: TableRule; sighting?: Sighting | undefined }
+
 /** A change that could never be stored is found before anything of its row is written. */
-const parseRecord = async (deps: RowsDeps, record: unknown): Promise<Change | { poison: unknown; table: string }> => {
-  let table = ''
+const parseRecord = async (deps: RowsDeps, record: unknown): Promise<Change | Poison> => {
+  let rule: TableRule | undefined
+  let names: KeyNames | undefined
   try {
-    const rule = ruleOfStream(deps.config, positionOf(record).arn)
-    table = rule.name
-    const change = parseChange(record, rule, await deps.source.keys(rule.name))
+    rule = ruleOfStream(deps.config, positionOf(record).arn)
+    names = await deps.source.keys(rule.name)
+    const change = parseChange(record, rule, names)
     rowWrite(rule, { ...change, item: change.after })
     historyEntry(rule, change)
     return change
   } catch (error) {
     if (!isPoison(error)) throw error
-    return { poison: error, table }
+    if (!rule || !names) return { poison: error }
+    return { poison: error, rule, sighting: sightingOf(record, rule, names) }
   }
+}
+
+/** Kept whole; and where its key can be read, what the item was before the change counts as unknown until it is redriven. */
+const setAside = async (deps: RowsDeps, record: unknown, { poison, rule, sighting }: Poison): Promise<void> => {
+  await quarantine(deps, record, rule?.name ?? '', poison)
+  if (rule && sighting) await deps.rows.history.append(rule.target, [unknownBefore(sighting)])
 }
 
 const groupByRow = (changes: readonly Change[]): Group[] => {
@@ -97,15 +116,40 @@ const applyGroup = async (deps: RowsDeps, group: Group): Promise<'applied' | 'st
   }
 }
 
-const appendHistory = async (deps: RowsDeps, changes: readonly Change[]): Promise<void> => {
-  const byTable = Map.groupBy(changes, ({ table }) => table.target)
-  for (const [target, ofTable] of byTable) {
-    await markStart(deps, target, Math.min(...ofTable.map(({ time }) => time)))
-    for (let first = 0; first < ofTable.length; first += historyPerCall) {
-      const entries = ofTable.slice(first, first + historyPerCall).map((change) => historyEntry(change.table, change))
-      await deps.rows.history.append(target, entries)
+/** Those of one page that Bigtable refuses are quarantined one by one, so that the others go on. */
+const appendPage = async (deps: RowsDeps, page: readonly Change[]): Promise<Change[]> => {
+  const target = page[0]?.table.target ?? ''
+  try {
+    await deps.rows.history.append(
+      target,
+      page.map((change) => historyEntry(change.table, change)),
+    )
+    return [...page]
+  } catch (error) {
+    if (!isPoison(error)) throw error
+    const [only, second] = page
+    if (second) {
+      const kept: Change[] = []
+      for (const change of page) kept.push(...(await appendPage(deps, [change])))
+      return kept
     }
+    if (only) await quarantine(deps, only.record, only.table.name, error)
+    return []
   }
+}
+
+/** Every change's history, before any row; answers the changes whose rows may be written now. */
+const appendHistory = async (deps: RowsDeps, changes: readonly Change[]): Promise<Change[]> => {
+  const kept: Change[] = []
+  for (const ofStream of Map.groupBy(changes, ({ table }) => `${table.target}/${table.epoch}`).values()) {
+    const [first] = ofStream
+    if (!first) continue
+    const oldest = Math.min(...ofStream.map(({ time }) => time))
+    await markStart(deps, first.table.target, first.table.epoch, oldest)
+    for (let at = 0; at < ofStream.length; at += historyPerCall)
+      kept.push(...(await appendPage(deps, ofStream.slice(at, at + historyPerCall))))
+  }
+  return kept
 }
 
 const firstOf = (records: readonly unknown[]): string => positionOf(records[0]).sequenceNumber
@@ -120,17 +164,16 @@ export const applyChanges = async (
   deadline: Deadline,
 ): Promise<Applied> => {
   const result: Applied = { applied: 0, stale: 0, removedByTtl: 0, quarantined: 0 }
-  const changes: Change[] = []
+  let changes: Change[]
   try {
+    const parsed: Change[] = []
     for (const record of records) {
-      const parsed = await parseRecord(deps, record)
-      if (!('poison' in parsed)) changes.push(parsed)
-      else {
-        await quarantine(deps, record, parsed.table, parsed.poison)
-        result.quarantined += 1
-      }
+      const change = await parseRecord(deps, record)
+      if ('poison' in change) await setAside(deps, record, change)
+      else parsed.push(change)
     }
-    await appendHistory(deps, changes)
+    changes = await appendHistory(deps, parsed)
+    result.quarantined = records.length - changes.length
   } catch (error) {
     return { ...result, failedFrom: firstOf(records), error }
   }

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { Config } from '../config.ts'
-import { InvalidInputError, NotConfiguredError } from '../errors.ts'
+import { InvalidInputError, LifeboatError, NotConfiguredError } from '../errors.ts'
 import { parseItem } from './attribute-json.ts'
 import type { Item } from './item.ts'
 import { encodeRowKey, type ItemKey, type KeyValue, type RowKey } from './row-key.ts'
@@ -42,6 +42,9 @@ const recordSchema = z.object({
   }),
 })
 
+/** Which row a change is of, and when: what of a change can be told without its images. */
+export type Sighting = Pick<Change, 'rowKey' | 'key' | 'version' | 'time'>
+
 /** The rule of the stream with this ARN. Throws NotConfiguredError: the configuration is the allow-list of epochs. */
 export const ruleOfStream = (config: Config, arn: string): TableRule => {
   for (const { name, target, streams, omit } of config.tables) {
@@ -73,6 +76,30 @@ export const itemKeyOf = (item: Item, names: KeyNames): ItemKey => ({
   ...(names.sort === undefined ? {} : { sort: keyValue(item, names.sort) }),
 })
 
+type Seen = { ApproximateCreationDateTime: number; Keys: object; SequenceNumber: string }
+
+const sightingIn = (seen: Seen, rule: TableRule, names: KeyNames): Sighting => {
+  const key = itemKeyOf(parseItem(seen.Keys, 'Keys'), names)
+  return {
+    rowKey: encodeRowKey(key),
+    key,
+    version: changeVersion({ epoch: rule.epoch, sequenceNumber: seen.SequenceNumber }),
+    time: Math.floor(seen.ApproximateCreationDateTime),
+  }
+}
+
+/** Of a record that `parseChange` refuses, for what is wrong with its images or its name; undefined where the key itself is. */
+export const sightingOf = (record: unknown, rule: TableRule, names: KeyNames): Sighting | undefined => {
+  const parsed = recordSchema.shape.dynamodb.safeParse((record as { dynamodb?: unknown } | null)?.dynamodb)
+  if (!parsed.success) return undefined
+  try {
+    return sightingIn(parsed.data, rule, names)
+  } catch (error) {
+    if (error instanceof LifeboatError) return undefined
+    throw error
+  }
+}
+
 /** `names` says which attribute of `Keys` is the partition key: the record does not. Throws InvalidInputError. */
 export const parseChange = (record: unknown, rule: TableRule, names: KeyNames): Change => {
   const parsed = recordSchema.safeParse(record)
@@ -89,14 +116,10 @@ export const parseChange = (record: unknown, rule: TableRule, names: KeyNames): 
     throw new InvalidInputError(
       `a stream record: ${eventName} with the wrong images: the stream needs NEW_AND_OLD_IMAGES`,
     )
-  const key = itemKeyOf(parseItem(dynamodb.Keys, 'Keys'), names)
   return {
     table: rule,
-    rowKey: encodeRowKey(key),
-    key,
-    version: changeVersion({ epoch: rule.epoch, sequenceNumber: dynamodb.SequenceNumber }),
+    ...sightingIn(dynamodb, rule, names),
     sequenceNumber: dynamodb.SequenceNumber,
-    time: Math.floor(dynamodb.ApproximateCreationDateTime),
     after,
     before,
     isTimeToLive: eventName === 'REMOVE' && userIdentity?.principalId === 'dynamodb.amazonaws.com',

@@ -1,6 +1,6 @@
 import type { Deadline } from '../weights/deps.ts'
-import { changeVersion } from './version.ts'
-import { parseChange, ruleOfStream } from './change.ts'
+import { InvalidInputError } from '../errors.ts'
+import { type KeyNames, parseChange, ruleOfStream, sightingOf, type TableRule } from './change.ts'
 import type { Quarantined, RowsDeps } from './deps.ts'
 import { rereadRow } from './reread.ts'
 import { historyEntry } from './write.ts'
@@ -16,12 +16,22 @@ export type Redriven = {
 const failedListedMax = 100
 const reserveMs = 30_000
 
+/** What was before the change, where its images can be read at all. */
+const addHistory = async (deps: RowsDeps, rule: TableRule, names: KeyNames, record: unknown): Promise<void> => {
+  try {
+    await deps.rows.history.append(rule.target, [historyEntry(rule, parseChange(record, rule, names))])
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error
+  }
+}
+
 /** The stored payload adds history; the row itself is read from the source, fenced by the change. */
-const redriveOne = async (deps: RowsDeps, { record, streamArn, sequenceNumber }: Quarantined): Promise<void> => {
+const redriveOne = async (deps: RowsDeps, { record, streamArn }: Quarantined): Promise<void> => {
   const rule = ruleOfStream(deps.config, streamArn)
-  const change = parseChange(record, rule, await deps.source.keys(rule.name))
-  await deps.rows.history.append(rule.target, [historyEntry(rule, change)])
-  await rereadRow(deps, rule, change.key, changeVersion({ epoch: rule.epoch, sequenceNumber }))
+  const names = await deps.source.keys(rule.name)
+  const { key, version } = sightingOf(record, rule, names) ?? parseChange(record, rule, names)
+  await addHistory(deps, rule, names, record)
+  await rereadRow(deps, rule, key, version)
 }
 
 /** Redrives every quarantined change (of one table), each on its own; what still cannot be applied stays. */

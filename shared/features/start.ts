@@ -1,32 +1,46 @@
+import { CorruptError } from '../errors.ts'
 import type { RowsDeps } from './deps.ts'
 import { backfillVersion } from './version.ts'
 
 /**
- * When the replica of a table began to see its changes: a tombstone under a key that no row has, in the family that is
- * never collected. What was before is unknown, however the current rows look.
+ * When the replica of a table began to see the changes of each of its streams: a tombstone under a key that no row has,
+ * `00 "start." EPOCH` with the epoch in 10 digits, in the family that is never collected. What a stream did not see is
+ * unknown, however the current rows look: what was before the first one, and between the end of one and the next.
  */
-const startKey = Buffer.from('\0start', 'latin1')
+const prefix = '\0start.'
+const keyOf = (epoch: number): Buffer => Buffer.from(prefix + String(epoch).padStart(10, '0'), 'latin1')
+const range = { start: Buffer.from(prefix, 'latin1'), end: Buffer.from('\0start/', 'latin1') }
 
-const known = new WeakMap<object, Map<string, number>>()
+/** True for a row that is not an item's; no item's row key begins so. */
+export const isStartKey = (key: Uint8Array): boolean =>
+  Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1').startsWith(prefix)
 
-const cacheOf = (deps: Pick<RowsDeps, 'rows'>): Map<string, number> => {
-  const cache = known.get(deps.rows) ?? new Map<string, number>()
-  known.set(deps.rows, cache)
-  return cache
+/** Every epoch with the second of the first change that was seen of it. */
+export const readStarts = async (deps: Pick<RowsDeps, 'rows'>, target: string): Promise<Map<number, number>> => {
+  const starts = new Map<number, number>()
+  for await (const { key, marker } of deps.rows.scan(target, range)) {
+    const epoch = Number(Buffer.from(key).toString('latin1').slice(prefix.length))
+    if (!marker || !Number.isSafeInteger(epoch))
+      throw new CorruptError(`table ${target} has a row ${Buffer.from(key).toString('hex')} that says no start`)
+    starts.set(epoch, marker.time)
+  }
+  return starts
 }
 
-/** The second of the first change seen, or undefined where none was. */
-export const readStart = async (deps: Pick<RowsDeps, 'rows'>, target: string): Promise<number | undefined> => {
-  const cached = cacheOf(deps).get(target)
-  if (cached !== undefined) return cached
-  const [row] = await deps.rows.read(target, [startKey])
-  if (row?.marker) cacheOf(deps).set(target, row.marker.time)
-  return row?.marker?.time
-}
+const marked = new WeakMap<object, Set<string>>()
 
-/** Writes the mark where there is none. */
-export const markStart = async (deps: Pick<RowsDeps, 'rows'>, target: string, time: number): Promise<void> => {
-  if ((await readStart(deps, target)) !== undefined) return
+/** Writes the mark of an epoch where there is none; asks the table once in the life of a process. */
+export const markStart = async (
+  deps: Pick<RowsDeps, 'rows'>,
+  target: string,
+  epoch: number,
+  time: number,
+): Promise<void> => {
+  const known = marked.get(deps.rows) ?? new Set<string>()
+  marked.set(deps.rows, known)
+  const id = `${target}/${epoch}`
+  if (known.has(id)) return
   const marker = { version: backfillVersion, time, tombstone: true }
-  await deps.rows.replaceIf(target, { key: startKey, cells: new Map(), marker }, undefined)
+  await deps.rows.replaceIf(target, { key: keyOf(epoch), cells: new Map(), marker }, undefined)
+  known.add(id)
 }

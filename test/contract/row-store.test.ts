@@ -148,6 +148,14 @@ describe.each(targets)('a row store on $name', (target) => {
     const list = await collect(store.history.list('rows', key))
     const inOrder = [2, 1, 3, 0].map((index) => plainEntry(entries[index]!))
     expect(list.map(plainEntry)).toEqual(inOrder)
+    const later = async (second: number): Promise<number[]> =>
+      (await collect(store.history.list('rows', key, { laterThan: second }))).map(({ time }) => time)
+    expect([await later(0), await later(2), await later(11), await later(12)]).toEqual([
+      [1, 2, 3, 12],
+      [3, 12],
+      [12],
+      [],
+    ])
     expect(await collect(store.history.list('rows', bytes('hist\0b')))).toEqual([])
     expect(await collect(store.history.list('other', key))).toEqual([])
     expect(await one('hist\0a')).toBeUndefined()

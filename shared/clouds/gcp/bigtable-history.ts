@@ -20,6 +20,11 @@ export const historyRange = (key: Uint8Array): { start: Buffer; end: Buffer } =>
 
 export const micros = (second: number): number => second * 1_000_000
 
+/** Lets through the entries of later changes: their cells carry the change's time. */
+export const laterThanFilter = (second: number): Record<string, unknown> => ({
+  timestampRangeFilter: { startTimestampMicros: Math.max(0, micros(second + 1)) },
+})
+
 /** Replaces the whole entry, so that writing it again changes nothing. */
 export const historyMutations = ({ time, before }: HistoryEntry): object[] => {
   const timestampMicros = micros(time)

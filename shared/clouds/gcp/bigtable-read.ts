@@ -8,7 +8,10 @@ import { type Chunk, createRowAssembler, type RowRead } from './bigtable-rows.ts
 export type Store = Bigtable & { retry: RetryOptions }
 /** A mutation or a filter of the API, as the client takes it. */
 export type Wire = Record<string, unknown>
-type Range = { start: Uint8Array; end?: Uint8Array; limit?: number }
+/** `filter` narrows what is read beyond the newest cell of a column. */
+type Range = { start: Uint8Array; end?: Uint8Array; limit?: number; filter?: Wire }
+
+const newestCell = { cellsPerColumnLimitFilter: 1 }
 
 const readKeysMax = 500
 
@@ -26,13 +29,18 @@ export const toStoredRow = ({ key, cells }: RowRead): StoredRow => {
 }
 
 /** One answer to ReadRows, row by row. An old cell that is not yet collected stays unread. */
-async function* streamRows(store: Store, table: string, rows: Wire, limit: number): AsyncGenerator<RowRead> {
+async function* streamRows(
+  store: Store,
+  table: string,
+  rows: Wire,
+  { limit, filter }: { limit: number; filter?: Wire | undefined },
+): AsyncGenerator<RowRead> {
   const request = {
     tableName: store.tableName(table),
     appProfileId: store.appProfileId,
     rows,
     rowsLimit: limit,
-    filter: { cellsPerColumnLimitFilter: 1 },
+    filter: filter ? { chain: { filters: [newestCell, filter] } } : newestCell,
   }
   const stream = store.client.readRows(request, store.callOptions(scanTimeoutMs))
   const assembler = createRowAssembler()
@@ -59,7 +67,7 @@ export async function* scanRows(store: Store, table: string, range: Range): Asyn
   for (;;) {
     try {
       const rows = { rowRanges: [{ startKeyClosed: start, ...(range.end && { endKeyOpen: range.end }) }] }
-      for await (const row of streamRows(store, table, rows, limit)) {
+      for await (const row of streamRows(store, table, rows, { limit, filter: range.filter })) {
         failures = 0
         start = after(row.key)
         yield row
@@ -78,7 +86,7 @@ export async function* scanRows(store: Store, table: string, range: Range): Asyn
 
 const readKeys = async (store: Store, table: string, keys: readonly Uint8Array[]): Promise<Map<string, StoredRow>> => {
   const found = new Map<string, StoredRow>()
-  for await (const row of streamRows(store, table, { rowKeys: keys }, 0))
+  for await (const row of streamRows(store, table, { rowKeys: keys }, { limit: 0 }))
     found.set(row.key.toString('latin1'), toStoredRow(row))
   return found
 }

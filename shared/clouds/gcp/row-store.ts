@@ -1,6 +1,6 @@
 import type { RowStore } from '../../features/row-store.ts'
 import { type BigtableOptions, createBigtable } from './bigtable-client.ts'
-import { historyRange, toHistoryEntry } from './bigtable-history.ts'
+import { historyRange, laterThanFilter, toHistoryEntry } from './bigtable-history.ts'
 import { readRows, scanRows, type Store, toStoredRow } from './bigtable-read.ts'
 import type { RetryOptions } from './bigtable-retry.ts'
 import { checkAndMutate, rowMutations, versionFilter, writeHistory } from './bigtable-write.ts'
@@ -45,8 +45,9 @@ export const createBigtableRowStore = (options: BigtableOptions & Partial<RetryO
     },
     history: {
       append: (table, entries) => writeHistory(store, historyOf(table), entries),
-      list: async function* (table, key) {
-        for await (const row of scanRows(store, historyOf(table), historyRange(key))) yield toHistoryEntry(key, row)
+      list: async function* (table, key, later) {
+        const range = { ...historyRange(key), ...(later && { filter: laterThanFilter(later.laterThan) }) }
+        for await (const row of scanRows(store, historyOf(table), range)) yield toHistoryEntry(key, row)
       },
     },
     close: () => store.client.close(),

@@ -85,9 +85,9 @@ const createPort = (tableOf: (name: string) => Table): RowStore => {
     },
     history: {
       append: async (name, entries) => appendHistory(tableOf(name), entries),
-      list: async function* (name, key) {
+      list: async function* (name, key, { laterThan = -Infinity } = { laterThan: -Infinity }) {
         const entries = tableOf(name).history.get(textOf(key)) ?? new Map<string, HistoryEntry>()
-        for (const [, entry] of inOrder(entries)) yield copyEntry(entry)
+        for (const [, entry] of inOrder(entries)) if (entry.time > laterThan) yield copyEntry(entry)
       },
     },
   }
