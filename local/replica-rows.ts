@@ -14,6 +14,10 @@ const families = {
 type Admin = 'tableAdmin' | 'instanceAdmin'
 type Call = (request: object, callback: (error: ServiceError | null) => void) => void
 
+/** Google's emulator has every instance, and no way to make one. */
+const isNoMatter = (service: Admin, { code }: ServiceError): boolean =>
+  code === status.ALREADY_EXISTS || (service === 'instanceAdmin' && code === status.UNIMPLEMENTED)
+
 /** Creates what is not there; a second call changes nothing. `endpoint` is the embedded Bigtable's URL. */
 export const createReplicaTables = async (endpoint: string, config: Config): Promise<void> => {
   const { project, bigtableInstance } = config.replica
@@ -25,7 +29,7 @@ export const createReplicaTables = async (endpoint: string, config: Config): Pro
     new Promise((resolve, reject) => {
       const call = (opened[service] as unknown as Record<string, Call>)[method]
       call?.call(opened[service], request, (error) =>
-        error && error.code !== status.ALREADY_EXISTS ? reject(error) : resolve(),
+        error && !isNoMatter(service, error) ? reject(error) : resolve(),
       )
     })
   try {

@@ -150,6 +150,7 @@ export type StackOptions = {
   tableKeys?: Readonly<Record<string, TableKeys>>
   rolesFile?: string
   redeliverSeconds?: number
+  bigtableEndpoint?: string
   log?: (message: string) => void
 }
 
@@ -157,7 +158,8 @@ export type StackOptions = {
  * Starts everything over `dir`; what an earlier start left there goes on. Buckets of the configuration are created,
  * versioned and announce to EventBridge unless `buckets` is false; its tables have `tableKeys` (see createSourceTables),
  * and the functions read it from functionsConfigFile, where its streams have their real ARNs. `redeliverSeconds` is how long a message stays hidden
- * whose function was killed (the deployed queues and leases say minutes); `rolesFile` stands for infra/gcp/roles.json.
+ * whose function was killed (the deployed queues and leases say minutes); `rolesFile` stands for infra/gcp/roles.json,
+ * `bigtableEndpoint` for the embedded Bigtable.
  */
 export const startStack = async (options: StackOptions): Promise<LocalStack> => {
   const { dir, configFile, cacheDir, rolesFile, redeliverSeconds, log } = options
@@ -175,7 +177,7 @@ export const startStack = async (options: StackOptions): Promise<LocalStack> => 
     ...(log ? { log } : {}),
   })
   try {
-    const { endpoints } = clouds
+    const endpoints = { ...clouds.endpoints, bigtable: options.bigtableEndpoint ?? clouds.endpoints.bigtable }
     const environment = environmentOf(config, endpoints, configFile)
     const s3 = new S3Client({
       endpoint: endpoints.s3,
