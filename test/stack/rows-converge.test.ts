@@ -25,7 +25,7 @@ test.each(targets)(
       console.log(JSON.stringify(report))
       expect(report.problems).toEqual([])
       const wanted = ['CheckAndMutateRow after', 'CheckAndMutateRow before', 'MutateRows after', 'MutateRows before']
-      for (const fault of wanted) expect(report.faults[fault], fault).toBeGreaterThan(1)
+      expect(wanted.filter((fault) => (report.faults[fault] ?? 0) < 2)).toEqual([])
       expect(report.reread).toBeGreaterThan(0)
       expect(report.stale).toBeGreaterThan(0)
     } finally {
