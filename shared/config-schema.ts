@@ -36,6 +36,8 @@ const bucket = z.strictObject({
   name: text(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'an S3 bucket name (3 to 63 of a-z, 0-9, dot and dash)'),
   prefix: keyPrefix.default(''),
   release: release.prefault({}),
+  /** A small object under this key, after the prefix, is written every few minutes and followed into the replica. */
+  canary: text(/^[^/].*$/s, 'a key below the prefix, such as "lifeboat-canary"').exactOptional(),
 })
 
 const stream = z.strictObject({
@@ -46,11 +48,19 @@ const stream = z.strictObject({
   epoch: whole(1, 999_999, 'a whole number from 1 to 999999 that grows with every stream of the table'),
 })
 
+const canaryAllowed = 'the partition key that canary items begin with (or, for a number, count from)'
+const canary = z.strictObject({
+  partition: z.string({ error: canaryAllowed }).min(1, { error: canaryAllowed }),
+  sort: z.string({ error: 'the sort key of canary items, where the table has one' }).exactOptional(),
+})
+
 const table = z.strictObject({
   name: text(/^[A-Za-z0-9_.-]{3,255}$/, 'a DynamoDB table name (3 to 255 of A-Z, a-z, 0-9, _, dot and dash)'),
   target: text(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,49}$/, 'a Bigtable table name of at most 50 characters').exactOptional(),
   streams: z.array(stream, { error: 'a list of {arn, epoch}' }).min(1, { error: 'at least one {arn, epoch}' }),
   omit: z.array(z.string({ error: 'an attribute name' }), { error: 'a list of attribute names' }).default([]),
+  /** Items of Lifeboat's own in the source table, one on every shard, that are followed into the replica. */
+  canary: canary.exactOptional(),
 })
 
 const name = (allowed: string) => text(/^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/, allowed)

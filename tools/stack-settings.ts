@@ -82,6 +82,8 @@ export const stackSettings = (config: Config) => {
     tableArns: config.tables.map(({ name }) =>
       sub(`arn:\${AWS::Partition}:dynamodb:\${AWS::Region}:\${AWS::AccountId}:table/${name}`),
     ),
+    validator: `lifeboat-validator@${config.replica.project}.iam.gserviceaccount.com`,
+    observer: `lifeboat-observer@${config.replica.project}.iam.gserviceaccount.com`,
     rowsWriter: `lifeboat-rows@${config.replica.project}.iam.gserviceaccount.com`,
     writer: `lifeboat-writer@${config.replica.project}.iam.gserviceaccount.com`,
     committer: `lifeboat-committer@${config.replica.project}.iam.gserviceaccount.com`,
