@@ -186,7 +186,7 @@ describe('the packaged stack', () => {
     // Without tables nothing of rows is deployed.
     const ofRows = new Set(['apply-changes', 'redrive', 'compare-rows'])
     const names = readdirSync(join(root, 'functions')).map((file) => file.replace('.ts', ''))
-    expect(handlers.toSorted()).toEqual(names.filter((name) => !ofRows.has(name)).toSorted())
+    expect(new Set(handlers)).toEqual(new Set(names.filter((name) => !ofRows.has(name))))
   })
 
   it('hides a message for at least six times its function, and keeps what fails five times', () => {
