@@ -4,9 +4,11 @@ import manifest from '../package.json' with { type: 'json' }
 import * as completion from './commands/completion.ts'
 import * as config from './commands/config.ts'
 import * as ls from './commands/ls.ts'
+import * as redrive from './commands/redrive.ts'
 import * as restore from './commands/restore.ts'
+import * as rows from './commands/rows.ts'
 import type { CliContext, GlobalOptions } from './context.ts'
-import { exitCodeOf, exitCodes, exitCodesHelp, InterruptedError } from './exit-codes.ts'
+import { AnsweredError, exitCodeOf, exitCodes, exitCodesHelp, InterruptedError } from './exit-codes.ts'
 import { renderJson } from './output.ts'
 
 const examples = `Examples:
@@ -15,6 +17,7 @@ const examples = `Examples:
   lifeboat restore llama --replica gs://my-replica --to ./llama
   lifeboat restore llama@2026-05-01 --to ./llama
   lifeboat restore s3://my-models/configs/app.json --to ./configs
+  lifeboat rows get users user=alice,at=17 --at 2026-05-01T12:00:00Z
 
 Results are on stdout, progress is on stderr. With --json stdout is one JSON object with "schema": 1.
 Reading a replica needs Google credentials alone (gcloud auth application-default login, or a service account).`
@@ -43,7 +46,7 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [ls, restore, config, completion]) command.register(program, context)
+  for (const command of [ls, restore, rows, redrive, config, completion]) command.register(program, context)
   return program
 }
 
@@ -56,9 +59,10 @@ const messageOf = (error: unknown): string => {
 const report = (context: CliContext, options: GlobalOptions, error: unknown): number => {
   const code = exitCodeOf(error)
   const message = messageOf(error)
-  context.stderr.write(`lifeboat: ${message}\n`)
-  if (options.debug && error instanceof Error) context.stderr.write(`${error.stack ?? ''}\n`)
-  if (options.json) {
+  if (message !== '') context.stderr.write(`lifeboat: ${message}\n`)
+  const origin = error instanceof AnsweredError ? error.cause : error
+  if (options.debug && origin instanceof Error) context.stderr.write(`${origin.stack ?? ''}\n`)
+  if (options.json && !(error instanceof AnsweredError)) {
     const name = error instanceof Error ? error.name : 'Error'
     context.stdout.write(renderJson({ error: { name, message, exitCode: code } }))
   }
