@@ -113,7 +113,7 @@ describe('the command as a process, over the embedded Cloud Storage, with AWS ou
     expect(alone.stderr).toMatch(/^lifeboat: needs Node 24 and runs on [\d.]+: .*\n$/)
   })
 
-  test('nothing of the AWS side is part of the command', async () => {
+  test('no command but redrive loads anything of the AWS side, and only those of rows the client of Bigtable', async () => {
     const { metafile } = await build({
       entryPoints: [join(root, 'cli/lifeboat.ts')],
       bundle: true,
@@ -122,9 +122,21 @@ describe('the command as a process, over the embedded Cloud Storage, with AWS ou
       write: false,
       metafile: true,
       logLevel: 'silent',
+      absWorkingDir: root,
     })
-    const inputs = Object.keys(metafile.inputs)
-    expect(inputs.some((file) => file.includes('@google-cloud/storage'))).toBe(true)
-    expect(inputs.filter((file) => /@aws-sdk|@aws-lambda|clouds\/aws/.test(file))).toEqual([])
+    const reachable = (follows: (kind: string, path: string) => boolean): string[] => {
+      const found = new Set(['cli/lifeboat.ts'])
+      for (const file of found)
+        for (const { kind, path, external } of metafile.inputs[file]?.imports ?? [])
+          if (!external && follows(kind, path)) found.add(path)
+      return [...found]
+    }
+    const aws = /@aws-sdk|@aws-lambda|clouds\/aws/
+    const atStart = reachable((kind) => kind !== 'dynamic-import')
+    expect(atStart.some((file) => file.includes('@google-cloud/storage'))).toBe(true)
+    expect(atStart.filter((file) => aws.test(file) || /@google-cloud\/bigtable|grpc/.test(file))).toEqual([])
+    const withoutRedrive = reachable((_kind, path) => path !== 'shared/clouds/aws/function-invoker.ts')
+    expect(withoutRedrive.some((file) => file.includes('@google-cloud/bigtable'))).toBe(true)
+    expect(withoutRedrive.filter((file) => aws.test(file))).toEqual([])
   })
 })
