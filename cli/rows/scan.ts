@@ -25,6 +25,7 @@ export type ScanCounts = Record<ScanLine['state'], number>
 
 /** Rows of which the history is read at the same time. */
 const inFlightMax = 32
+const pageRows = 1000
 
 export const wholeTable: ScanRange = { start: Buffer.alloc(0) }
 /** `reading` is undefined where no row has the partition key by any of its readings. */
@@ -54,8 +55,18 @@ export const rangeOfPartition = async (
   return found[0] ?? { range: undefined }
 }
 
+/** Page by page: what Bigtable sends ahead of a slow reader is kept in memory, and is many times as large there. */
 async function* itemRows(rows: RowStore, target: string, range: ScanRange): AsyncGenerator<StoredRow> {
-  for await (const row of rows.scan(target, range)) if (!isStartKey(row.key)) yield row
+  let { start } = range
+  for (;;) {
+    let read = 0
+    for await (const row of rows.scan(target, { ...range, start, limit: pageRows })) {
+      read += 1
+      start = Buffer.concat([row.key, Buffer.of(0)])
+      if (!isStartKey(row.key)) yield row
+    }
+    if (read < pageRows) return
+  }
 }
 
 const toLine = (row: StoredRow, answer: AsOf): ScanLine => {
