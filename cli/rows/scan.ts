@@ -10,7 +10,7 @@ import { isStartKey, readStarts } from '../../shared/features/start.ts'
 import { formatSecond } from '../arguments.ts'
 import { hexOf } from './find-row.ts'
 import { itemKeyOfReading, type KeyReading, readingText } from './key-text.ts'
-import { itemText, keyText, unknownText } from './show.ts'
+import { itemText, keyText, lastChange, unknownText } from './show.ts'
 
 export type ScanRange = { start: Uint8Array; end?: Uint8Array }
 
@@ -87,6 +87,7 @@ export async function* scanLines(
 ): AsyncGenerator<ScanLine> {
   const starts = second === undefined ? undefined : await readStarts({ rows }, target)
   const answerOf = async (row: StoredRow): Promise<AsOf> => {
+    lastChange(row)
     if (second === undefined) return itemNow(target, row)
     // A long scan must not take the age of the history from when it began.
     const moment = { second, nowSecond: Math.floor(nowMs() / 1000) }

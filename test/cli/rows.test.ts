@@ -459,6 +459,27 @@ describe('lifeboat rows scan', () => {
     expect(jsonOf(json.stdout)['counts']).toMatchObject({ present: 2, corrupt: 1 })
   })
 
+  test('a row of another writer is damaged too, and nothing of it is believed', async () => {
+    await applyPuts(rows, story)
+    const foreign = [
+      { version: 'v1', time: 1, tombstone: false },
+      { version: `0000000001.${'0'.repeat(40)}.${'0'.repeat(16)}`, time: Number.NaN, tombstone: true },
+    ]
+    for (const [index, marker] of foreign.entries()) {
+      const key = encodeRowKey({ partition: S('foreign'), sort: N(String(index)) })
+      await rows.replaceIf('users-copy', { key, cells: new Map(), marker }, undefined)
+      expect(await cli('get', 'users', `user=foreign,at=${index}`)).toMatchObject({ code: 5 })
+    }
+    const notKey = { key: Buffer.from('hello'), cells: new Map(), marker: { ...foreign[1]!, time: 1 } }
+    await rows.replaceIf('users-copy', notKey, undefined)
+    for (const args of [[], ['--at', '2026-05-02T12:00:00Z']]) {
+      const { code, stdout } = await cli('scan', 'users', '--json', ...args)
+      expect(code).toBe(5)
+      expect(jsonOf(stdout)['counts']).toMatchObject({ present: 3, corrupt: 3 })
+      expect(stdout).toContain('{"state":"corrupt","rowKey":"68656c6c6f","reason":"not the key of a row')
+    }
+  })
+
   test('JSON that breaks off says so and is JSON all the same', async () => {
     const many = Array.from({ length: 100 }, (_, at): Put => ({
       time: '2026-05-01T10:00:00Z',
