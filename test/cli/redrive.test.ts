@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,12 +25,13 @@ beforeEach(async () => {
   await writeFile(join(dir, 'lifeboat.yml'), JSON.stringify(rowsConfig))
   answers = []
   calls = []
-  server = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     calls.push({ path: `${request.method} ${request.url}`, payload: await json(request) })
     const { status = 200, headers = {}, body } = answers.shift() ?? { status: 400, body: { Message: 'not expected' } }
     response.writeHead(status, { 'content-type': 'application/json', ...headers })
     response.end(JSON.stringify(body))
-  })
+  }
+  server = createServer((request, response) => void answer(request, response))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', urlOf(server))
@@ -74,7 +75,7 @@ describe('lifeboat redrive', () => {
         '',
       ].join('\n'),
     )
-    expect(calls).toEqual(Array(3).fill({ path: invoke, payload: { lifeboat: 'redrive' } }))
+    expect(calls).toEqual(Array.from({ length: 3 }, () => ({ path: invoke, payload: { lifeboat: 'redrive' } })))
   })
 
   test('what remains is listed with its reason, and is 1', async () => {

@@ -1,49 +1,25 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { InterruptedError } from '../../cli/exit-codes.ts'
-import { openBigtableRows } from '../../cli/open-rows.ts'
-import { type BigtableServer, startBigtable } from '../../local/bigtable/server.ts'
-import { createReplicaTables } from '../../local/replica-rows.ts'
-import { createBigtableRowStore } from '../../shared/clouds/gcp/row-store.ts'
 import { createMemoryRowStore, type MemoryRowStore } from '../../shared/clouds/memory/row-store.ts'
-import { parseConfig } from '../../shared/config.ts'
 import { DeniedError } from '../../shared/errors.ts'
-import { encodeRowKey, type KeyValue } from '../../shared/features/row-key.ts'
-import { applyPuts, type Put, rowsConfig, rowsTables, sequenceOf } from '../support/cli-rows.ts'
+import { encodeRowKey } from '../../shared/features/row-key.ts'
+import {
+  applyPuts,
+  damage,
+  type Json,
+  jsonOf,
+  N,
+  rowsConfig,
+  rowsTables,
+  S,
+  sequenceOf,
+  story,
+  user,
+} from '../support/cli-rows.ts'
 import { runCli } from '../support/cli.ts'
-
-const bin = fileURLToPath(new URL('../../cli/lifeboat.mjs', import.meta.url))
-
-type Json = Record<string, unknown>
-const jsonOf = (text: string): Json => JSON.parse(text) as Json
-const S = (text: string) => ({ S: text })
-const N = (text: string) => ({ N: text })
-const user = (name: string, at: string, rest: Record<string, Json> = {}) => ({ user: S(name), at: N(at), ...rest })
-
-/** 10:00 is when the stream begins; alice changes twice in one second, bob is deleted, carol comes late. */
-const story: Put[] = [
-  { time: '2026-05-01T10:00:00Z', after: user('zed', '1') },
-  { time: '2026-05-01T10:00:05Z', after: user('alice', '17', { plan: S('free') }) },
-  {
-    time: '2026-05-01T10:00:05Z',
-    before: user('alice', '17', { plan: S('free') }),
-    after: user('alice', '17', { plan: S('trial') }),
-  },
-  {
-    time: '2026-05-01T11:00:00Z',
-    before: user('alice', '17', { plan: S('trial') }),
-    after: user('alice', '17', { plan: S('paid') }),
-  },
-  { time: '2026-05-01T10:30:00Z', after: user('bob', '2', { plan: S('free') }) },
-  { time: '2026-05-01T12:00:00Z', before: user('bob', '2', { plan: S('free') }) },
-  { time: '2026-05-02T09:00:00Z', after: user('alice', '18', { score: N('0.10000000000000000001') }) },
-]
 
 let dir: string
 let rows: MemoryRowStore
@@ -304,7 +280,7 @@ describe('lifeboat rows get', () => {
   test('a damaged row is named in hex, a denied Bigtable is 3, an interrupt 130', async () => {
     await applyPuts(rows, story)
     const key = encodeRowKey({ partition: S('alice'), sort: N('17') })
-    await damage(key)
+    await damage(rows, key)
     const corrupt = await cli('get', 'users', 'user=alice,at=17', '--json')
     expect(corrupt.code).toBe(5)
     expect(corrupt.stderr).toContain(`lifeboat: row ${key.toString('hex')} of users-copy: `)
@@ -319,271 +295,5 @@ describe('lifeboat rows get', () => {
     })
     interrupt.abort(new InterruptedError('interrupted'))
     expect(await running).toMatchObject({ code: 130, stdout: '' })
-  })
-})
-
-const damage = async (key: Buffer, value = Buffer.from('?')): Promise<void> => {
-  const [row] = await rows.read('users-copy', [key])
-  const { version, time } = row!.marker!
-  const written = { key, cells: new Map([['plan', value]]), marker: { version, time, tombstone: false } }
-  if (!(await rows.replaceIf('users-copy', written, version))) throw new Error('the row changed')
-}
-
-const keysOf = (stdout: string): string[] =>
-  stdout
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => line.split('  ')[0] ?? '')
-
-const inOrder = (...keys: [string, string][]): string[] => {
-  const all = keys.map(([partition, sort]) => {
-    const key = { partition: S(partition), sort: N(sort) }
-    return { text: `S:${partition},N:${sort}`, hex: encodeRowKey(key).toString('hex') }
-  })
-  return all.sort((left, right) => (left.hex < right.hex ? -1 : 1)).map(({ text }) => text)
-}
-
-describe('lifeboat rows scan', () => {
-  test('every item one a line, and how many', async () => {
-    await applyPuts(rows, story)
-    const { code, stdout, stderr } = await cli('scan', 'users')
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '3 items, 1 deleted\n' })
-    expect(keysOf(stdout)).toEqual(inOrder(['zed', '1'], ['alice', '17'], ['alice', '18']))
-    expect(stdout).toContain('S:alice,N:18  user=S:alice at=N:18 score=N:0.10000000000000000001\n')
-    expect((await cli('scan', 'users', '--quiet')).stderr).toBe('')
-    expect(await cli('scan', 'flags')).toEqual({ code: 0, stdout: '', stderr: '0 items\n' })
-  })
-
-  test('as of a second: deleted items are there again, later ones are not', async () => {
-    await applyPuts(rows, story)
-    const then = await cli('scan', 'users', '--at', '2026-05-01T11:30:00Z')
-    expect(then).toMatchObject({ code: 0, stderr: '3 items, 1 not there then as of the end of 2026-05-01T11:30:00Z\n' })
-    expect(keysOf(then.stdout)).toEqual(inOrder(['zed', '1'], ['alice', '17'], ['bob', '2']))
-    expect(then.stdout).toContain('plan=S:paid')
-    const early = jsonOf((await cli('scan', 'users', '--at', '2026-05-01T10:00:05Z', '--json')).stdout)
-    expect(early).toMatchObject({ schema: 1, table: 'users', at: '2026-05-01T10:00:05Z', truncated: false })
-    expect(early['counts']).toEqual({ present: 2, absent: 2, unknown: 0, corrupt: 0 })
-    expect(early['items']).toContainEqual({
-      key: { partition: S('alice'), sort: N('17') },
-      state: 'present',
-      item: user('alice', '17', { plan: S('trial') }),
-    })
-  })
-
-  test('rows that are unknown are listed, and make it 1', async () => {
-    await applyPuts(rows, story)
-    const { code, stdout, stderr } = await cli('scan', 'users', '--at', '2026-05-01T09:00:00Z')
-    expect(code).toBe(1)
-    expect(keysOf(stdout)).toHaveLength(4)
-    expect(stdout).toContain(
-      'S:zed,N:1  unknown: the replica did not see its changes then; known from 2026-05-01T10:00:00Z\n',
-    )
-    expect(stderr).toBe(
-      '0 items, 4 unknown as of the end of 2026-05-01T09:00:00Z\nlifeboat: 4 rows unknown at that time\n',
-    )
-    const json = await cli('scan', 'users', '--at', '2026-05-01T09:00:00Z', '--json')
-    expect(json.code).toBe(1)
-    expect((jsonOf(json.stdout)['items'] as Json[])[0]).toMatchObject({
-      state: 'unknown',
-      reason: 'before first sight',
-      knownFrom: '2026-05-01T10:00:00Z',
-    })
-  })
-
-  test('a partition in the order of its sort keys, and its type is not guessed', async () => {
-    await applyPuts(
-      rows,
-      ['10', '9', '-1', '2.5'].map((at): Put => ({ time: '2026-05-01T10:00:00Z', after: user('7', at) })),
-    )
-    await applyPuts(rows, [{ time: '2026-05-01T10:00:00Z', after: user('other', '1') }])
-    const { stdout } = await cli('scan', 'users', '--partition', 'user=7')
-    expect(keysOf(stdout)).toEqual(['S:7,N:-1', 'S:7,N:2.5', 'S:7,N:9', 'S:7,N:10'])
-    expect((await cli('scan', 'users', '--partition', '{"user":{"S":"7"}}')).stdout).toBe(stdout)
-    expect(await cli('scan', 'users', '--partition', 'user=N:7')).toMatchObject({ code: 0, stdout: '' })
-    expect(await cli('scan', 'users', '--partition', 'user=8')).toMatchObject({ code: 0, stdout: '' })
-    expect((await cli('scan', 'users', '--partition', 'country=7')).stderr).toContain(
-      'the items have no attribute country=S:7',
-    )
-    const number: KeyValue = N('7')
-    await applyPuts(rows, [{ time: '2026-05-01T10:00:00Z', after: { user: number, at: N('1') } }])
-    const both = await cli('scan', 'users', '--partition', 'user=7')
-    expect(both).toMatchObject({ code: 2, stdout: '' })
-    expect(both.stderr).toContain("'user=S:7' and 'user=N:7'")
-    expect(await cli('scan', 'users', '--partition', 'user=7,at=1')).toMatchObject({ code: 2 })
-  })
-
-  test('a limit says that there is more, and asks Bigtable for little', async () => {
-    let read = 0
-    const counting = {
-      ...rows,
-      scan: async function* (...args: Parameters<typeof rows.scan>) {
-        for await (const row of rows.scan(...args)) {
-          read += 1
-          yield row
-        }
-      },
-    }
-    await applyPuts(
-      rows,
-      Array.from({ length: 200 }, (_, at): Put => ({ time: '2026-05-01T10:00:00Z', after: user('p', String(at)) })),
-    )
-    const few = await runCli(['rows', 'scan', 'users', '--limit', '2'], { rows: counting, cwd: dir })
-    expect(few).toMatchObject({ code: 0, stderr: '2 items; there are more than --limit 2\n' })
-    expect(keysOf(few.stdout)).toEqual(['S:p,N:0', 'S:p,N:1'])
-    expect(read).toBeLessThan(50)
-    expect((await cli('scan', 'users', '--limit', '200')).stderr).toBe('200 items\n')
-    const json = jsonOf((await cli('scan', 'users', '--limit', '2', '--json')).stdout)
-    expect(json).toMatchObject({ truncated: true, counts: { present: 2 } })
-    expect(await cli('scan', 'users', '--limit', 'x')).toMatchObject({ code: 2 })
-  })
-
-  test('a terminal gets one line an item', async () => {
-    await applyPuts(rows, [
-      { time: '2026-05-01T10:00:00Z', after: user('a', '1', { long: S(`\u001b${'x'.repeat(500)}\n`) }) },
-    ])
-    const { stdout } = await runCli(['rows', 'scan', 'users'], { rows, cwd: dir, columns: 50 })
-    expect(stdout).toBe('S:a,N:1  user=S:a at=N:1 long=S:\\u{1b}xxxxxxxxxxx…\n')
-  })
-
-  test('a damaged row is listed and 5, and the others are printed', async () => {
-    await applyPuts(rows, story)
-    const key = encodeRowKey({ partition: S('alice'), sort: N('17') })
-    await damage(key)
-    const { code, stdout, stderr } = await cli('scan', 'users')
-    expect(code).toBe(5)
-    expect(keysOf(stdout)).toHaveLength(3)
-    expect(stdout).toContain(`row ${key.toString('hex')}  corrupt: `)
-    expect(stderr).toBe('2 items, 1 deleted, 1 corrupt\nlifeboat: 1 row cannot be read as Lifeboat wrote it\n')
-    const json = await cli('scan', 'users', '--json', '--at', '2026-05-02T12:00:00Z')
-    expect(json.code).toBe(5)
-    expect(jsonOf(json.stdout)['counts']).toMatchObject({ present: 2, corrupt: 1 })
-  })
-
-  test('a row of another writer is damaged too, and nothing of it is believed', async () => {
-    await applyPuts(rows, story)
-    const foreign = [
-      { version: 'v1', time: 1, tombstone: false },
-      { version: `0000000001.${'0'.repeat(40)}.${'0'.repeat(16)}`, time: Number.NaN, tombstone: true },
-    ]
-    for (const [index, marker] of foreign.entries()) {
-      const key = encodeRowKey({ partition: S('foreign'), sort: N(String(index)) })
-      await rows.replaceIf('users-copy', { key, cells: new Map(), marker }, undefined)
-      expect(await cli('get', 'users', `user=foreign,at=${index}`)).toMatchObject({ code: 5 })
-    }
-    const notKey = { key: Buffer.from('hello'), cells: new Map(), marker: { ...foreign[1]!, time: 1 } }
-    await rows.replaceIf('users-copy', notKey, undefined)
-    for (const args of [[], ['--at', '2026-05-02T12:00:00Z']]) {
-      const { code, stdout } = await cli('scan', 'users', '--json', ...args)
-      expect(code).toBe(5)
-      expect(jsonOf(stdout)['counts']).toMatchObject({ present: 3, corrupt: 3 })
-      expect(stdout).toContain('{"state":"corrupt","rowKey":"68656c6c6f","reason":"not the key of a row')
-    }
-  })
-
-  test('JSON that breaks off says so and is JSON all the same', async () => {
-    const many = Array.from({ length: 100 }, (_, at): Put => ({
-      time: '2026-05-01T10:00:00Z',
-      after: user('p', String(at)),
-    }))
-    await applyPuts(rows, many)
-    const interrupt = new AbortController()
-    const thenDo = (last: () => Promise<void>) => ({
-      ...rows,
-      scan: async function* (...args: Parameters<typeof rows.scan>) {
-        yield* rows.scan(...args)
-        await last()
-      },
-    })
-    const args = ['rows', 'scan', 'users', '--json']
-    const broken = thenDo(() => Promise.reject(new DeniedError('read users-copy: no longer')))
-    const { code, stdout, stderr } = await runCli(args, { rows: broken, cwd: dir })
-    expect({ code, stderr }).toEqual({ code: 3, stderr: 'lifeboat: read users-copy: no longer\n' })
-    expect(jsonOf(stdout)).toMatchObject({ truncated: true, error: { name: 'DeniedError', exitCode: 3 } })
-    const hanging = thenDo(() => {
-      setImmediate(() => interrupt.abort(new InterruptedError('interrupted')))
-      return Promise.race([])
-    })
-    const cut = await runCli(args, { rows: hanging, cwd: dir, signal: interrupt.signal })
-    expect(cut).toMatchObject({ code: 130, stderr: 'lifeboat: interrupted\n' })
-    const shown = jsonOf(cut.stdout)
-    expect(shown).toMatchObject({ truncated: true, error: { exitCode: 130 } })
-    expect((shown['items'] as Json[]).length).toBeGreaterThan(10)
-    const missing = await cli('scan', 'nosuch', '--instance', 'p/i', '--json')
-    expect(missing.code).toBe(4)
-    expect(jsonOf(missing.stdout)).toMatchObject({ error: { name: 'NotFoundError' } })
-  })
-})
-
-describe('over a real socket', () => {
-  // The history is collected by its age: the story happens a few days ago.
-  const shiftMs = Math.floor((Date.now() - 5 * 86_400_000 - Date.parse('2026-05-01T10:00:00Z')) / 1000) * 1000
-  const shifted = (time: string): string => new Date(Date.parse(time) + shiftMs).toISOString()
-  let folder: string
-  let server: BigtableServer
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'lifeboat-cli-bigtable-'))
-    server = await startBigtable({ dir: folder })
-    const config = parseConfig(JSON.stringify(rowsConfig), { stage: 'dev', file: 'lifeboat.yml' })
-    await createReplicaTables(server.url, config)
-    const place = { projectId: 'my-project', instanceId: 'features', endpoint: server.url, token: 'lifeboat-rows' }
-    const writer = createBigtableRowStore(place)
-    await applyPuts(
-      writer,
-      story.map((put) => ({ ...put, time: shifted(put.time) })),
-    )
-    await writer.close()
-  })
-  afterAll(async () => {
-    await server.close()
-    await rm(folder, { recursive: true, force: true })
-  })
-
-  const real = (...args: string[]) =>
-    runCli(['rows', ...args], {
-      openRows: (place) => openBigtableRows({ env: { BIGTABLE_ENDPOINT: server.url } }, place),
-      cwd: dir,
-      now: new Date().toISOString(),
-    })
-
-  test('gets and scans, now and then', async () => {
-    const now = await real('get', 'users', 'user=alice,at=17', '--json')
-    expect(now.code).toBe(0)
-    expect(jsonOf(now.stdout)).toMatchObject({ item: user('alice', '17', { plan: S('paid') }) })
-    const then = await real('get', 'users', 'user=alice,at=17', '--at', shifted('2026-05-01T10:00:05Z'), '--json')
-    expect(jsonOf(then.stdout)).toMatchObject({ item: user('alice', '17', { plan: S('trial') }) })
-    expect(await real('get', 'users', 'user=bob,at=2')).toMatchObject({ code: 4 })
-    const bob = await real('get', 'users', 'user=bob,at=2', '--at', shifted('2026-05-01T11:59:59Z'))
-    expect(bob).toMatchObject({ code: 0 })
-    const early = await real('get', 'users', 'user=bob,at=2', '--at', shifted('2026-05-01T09:59:59Z'))
-    expect(early).toMatchObject({ code: 1 })
-    const scanned = await real('scan', 'users', '--at', shifted('2026-05-01T11:30:00Z'))
-    expect(scanned).toMatchObject({ code: 0 })
-    expect(keysOf(scanned.stdout)).toEqual(inOrder(['zed', '1'], ['alice', '17'], ['bob', '2']))
-    expect(keysOf((await real('scan', 'users', '--partition', 'user=alice')).stdout)).toEqual([
-      'S:alice,N:17',
-      'S:alice,N:18',
-    ])
-  })
-
-  test('a table that is not there is 4', async () => {
-    const missing = await real('scan', 'nosuch', '--instance', 'my-project/features')
-    expect(missing).toMatchObject({ code: 4, stdout: '' })
-  })
-
-  test('the process asks nothing of AWS, and ends', async () => {
-    const child = spawn(process.execPath, [bin, 'rows', 'scan', 'users', '--json'], {
-      cwd: dir,
-      env: {
-        PATH: process.env['PATH'],
-        HOME: dir,
-        BIGTABLE_ENDPOINT: server.url,
-        AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
-        AWS_EC2_METADATA_DISABLED: 'true',
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const [[code], stdout, stderr] = await Promise.all([once(child, 'exit'), text(child.stdout), text(child.stderr)])
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(jsonOf(stdout)).toMatchObject({ counts: { present: 3, absent: 1 } })
   })
 })

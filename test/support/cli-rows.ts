@@ -4,6 +4,7 @@ import { createMemoryTelemetry } from '../../shared/clouds/memory/telemetry.ts'
 import { parseConfig } from '../../shared/config.ts'
 import { applyChanges } from '../../shared/features/apply.ts'
 import type { JsonItem } from '../../shared/features/attribute-json.ts'
+import { encodeRowKey } from '../../shared/features/row-key.ts'
 import type { RowStore } from '../../shared/features/row-store.ts'
 
 /** Rows as the functions write them, from the records of a stream. */
@@ -64,4 +65,57 @@ export const applyPuts = async (rows: RowStore, puts: readonly Put[]): Promise<v
     const applied = await applyChanges(deps, [recordOf(put, index + 1)], { remainingMs: () => 60_000 })
     if (applied.applied !== 1) throw new Error(`not applied: ${JSON.stringify(applied)}`)
   }
+}
+
+export type Json = Record<string, unknown>
+export const jsonOf = (text: string): Json => JSON.parse(text) as Json
+export const S = (text: string) => ({ S: text })
+export const N = (text: string) => ({ N: text })
+export const user = (name: string, at: string, rest: Record<string, Json> = {}) => ({
+  user: S(name),
+  at: N(at),
+  ...rest,
+})
+
+/** 10:00 is when the stream begins; alice changes twice in one second, bob is deleted, carol comes late. */
+export const story: Put[] = [
+  { time: '2026-05-01T10:00:00Z', after: user('zed', '1') },
+  { time: '2026-05-01T10:00:05Z', after: user('alice', '17', { plan: S('free') }) },
+  {
+    time: '2026-05-01T10:00:05Z',
+    before: user('alice', '17', { plan: S('free') }),
+    after: user('alice', '17', { plan: S('trial') }),
+  },
+  {
+    time: '2026-05-01T11:00:00Z',
+    before: user('alice', '17', { plan: S('trial') }),
+    after: user('alice', '17', { plan: S('paid') }),
+  },
+  { time: '2026-05-01T10:30:00Z', after: user('bob', '2', { plan: S('free') }) },
+  { time: '2026-05-01T12:00:00Z', before: user('bob', '2', { plan: S('free') }) },
+  { time: '2026-05-02T09:00:00Z', after: user('alice', '18', { score: N('0.10000000000000000001') }) },
+]
+
+/** The key of each line that a scan prints. */
+export const keysOf = (stdout: string): string[] =>
+  stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split('  ')[0] ?? '')
+
+/** Keys of the table users as a scan prints them, in its order. */
+export const inOrder = (...keys: [string, string][]): string[] => {
+  const all = keys.map(([partition, sort]) => {
+    const key = { partition: S(partition), sort: N(sort) }
+    return { text: `S:${partition},N:${sort}`, hex: encodeRowKey(key).toString('hex') }
+  })
+  return all.sort((left, right) => (left.hex < right.hex ? -1 : 1)).map(({ text }) => text)
+}
+
+/** Puts a value that is none into the row of users. */
+export const damage = async (rows: RowStore, key: Buffer): Promise<void> => {
+  const [row] = await rows.read('users-copy', [key])
+  const { version, time } = row!.marker!
+  const written = { key, cells: new Map([['plan', Buffer.from('?')]]), marker: { version, time, tombstone: false } }
+  if (!(await rows.replaceIf('users-copy', written, version))) throw new Error('the row changed')
 }
