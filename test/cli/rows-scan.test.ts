@@ -127,6 +127,19 @@ describe('lifeboat rows scan', () => {
     expect(await cli('scan', 'users', '--limit', 'x')).toMatchObject({ code: 2 })
   })
 
+  test('a table of many pages is read to its end, each row once', async () => {
+    const many = Array.from({ length: 2100 }, (_, at): Put => ({
+      time: '2026-05-01T10:00:00Z',
+      after: user(`p${at % 7}`, String(at)),
+    }))
+    await applyPuts(rows, many)
+    for (const args of [[], ['--at', '2026-05-02T00:00:00Z']]) {
+      const { code, stdout } = await cli('scan', 'users', ...args)
+      expect(code).toBe(0)
+      expect(keysOf(stdout)).toEqual(inOrder(...many.map((_, at): [string, string] => [`p${at % 7}`, String(at)])))
+    }
+  })
+
   test('a terminal gets one line an item', async () => {
     await applyPuts(rows, [
       { time: '2026-05-01T10:00:00Z', after: user('a', '1', { long: S(`\u001b${'x'.repeat(500)}\n`) }) },
