@@ -1,4 +1,4 @@
-import { humanBytes, renderTable } from '../../cli/output.ts'
+import { humanBytes, printable, renderTable } from '../../cli/output.ts'
 import type { ItemKey } from '../../shared/features/row-key.ts'
 import { valueToJson } from '../../shared/features/attribute-json.ts'
 import type { Difference } from '../../shared/features/compare.ts'
@@ -46,10 +46,11 @@ const keyText = ({ partition, sort }: ItemKey): string =>
   JSON.stringify((sort ? [partition, sort] : [partition]).map(valueToJson))
 
 const differenceText = ({ kind, key, rowKey }: Difference): string =>
-  `${kind} ${key ? keyText(key) : `row ${Buffer.from(rowKey).toString('hex')}`}`
+  `${kind} ${key ? printable(keyText(key)) : `row ${Buffer.from(rowKey).toString('hex')}`}`
 
 /** What became of the changes, both sides of the table, and the first rows that differ. */
-export const rowsTable = ({ table, items, changes, counters, comparison }: RowsOutcome): string => {
+export const rowsTable = (outcome: RowsOutcome): string => {
+  const { table, items, changes, counters, reasons, comparison } = outcome
   const { applied, stale, deletedByTtl, quarantined, lagMaxSeconds, lagLastSeconds } = counters
   const { source, replica, differences, examples } = comparison
   const lag = `lag at most ${lagMaxSeconds.toFixed(1)}s, at last ${lagLastSeconds.toFixed(1)}s`
@@ -71,6 +72,7 @@ export const rowsTable = ({ table, items, changes, counters, comparison }: RowsO
   return [
     `${table}: ${items} items put, ${changes} changes, ${applied} applied, ${stale} stale, ${deletedByTtl} deleted by TTL${kept}`,
     `${' '.repeat(table.length)}  ${lag}`,
+    ...reasons.map((reason) => `  quarantined: ${printable(reason)}`),
     sides.trimEnd(),
     ...examples.map((difference) => `  ${differenceText(difference)}`),
     ...(differences > examples.length ? [`  and ${differences - examples.length} more`] : []),
@@ -78,17 +80,22 @@ export const rowsTable = ({ table, items, changes, counters, comparison }: RowsO
   ].join('\n')
 }
 
+const milliseconds = (seconds: number): number => Math.round(seconds * 1000) / 1000
+
 const rowsJson = (outcome: RowsOutcome): object => {
-  const { table, items, changes, counters, comparison } = outcome
+  const { table, items, changes, counters, reasons, comparison } = outcome
   const { source, replica, differences, examples } = comparison
   return {
     table,
     items,
     changes,
     ...counters,
+    lagLastSeconds: milliseconds(counters.lagLastSeconds),
+    lagMaxSeconds: milliseconds(counters.lagMaxSeconds),
     sourceItems: source.items,
     replicaItems: replica.items,
     tombstones: replica.tombstones,
+    reasons,
     sourceDigest: source.digest,
     replicaDigest: replica.digest,
     differences,

@@ -1,7 +1,8 @@
 import { lstat } from 'node:fs/promises'
+import { printable } from '../../cli/output.ts'
 import { LifeboatError, InvalidInputError } from '../../shared/errors.ts'
 import { itemToJson, parseValue } from '../../shared/features/attribute-json.ts'
-import { encodeItem, type Item } from '../../shared/features/item.ts'
+import { encodeValue, type Item } from '../../shared/features/attribute-value.ts'
 import { encodeRowKey, type KeyValue } from '../../shared/features/row-key.ts'
 import { itemBytes } from '../dynamodb/attribute-values.ts'
 import type { KeyAttribute, TableKeys } from '../source-tables.ts'
@@ -16,10 +17,8 @@ const itemBytesMax = 400 * 1024
 const usualSort = 'sk'
 const advice = `every value is in DynamoDB's JSON, such as {"S": "text"} or {"N": "1.5"}`
 
-const shown = (value: unknown): string => {
-  const text = JSON.stringify(value) ?? String(value)
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
-}
+const cut = (text: string): string => printable(text.length > 60 ? `${text.slice(0, 60)}…` : text)
+const shown = (value: unknown): string => cut(JSON.stringify(value) ?? String(value))
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const typeOf = (value: object): string => Object.keys(value)[0] ?? ''
@@ -35,17 +34,25 @@ const parseLine = (file: string, { number, text }: Line): Item => {
       )
     } catch (error) {
       if (error instanceof LifeboatError) throw error
-      return refuse(`found ${shown(text)}, which is not JSON (${messageOf(error)}): write one item on each line`, error)
+      return refuse(`found ${cut(text)}, which is not JSON (${messageOf(error)}): write one item on each line`, error)
     }
   }
   const parsed = parse()
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
     return refuse(`found ${shown(parsed)}, expected an item such as {"pk": {"S": "a"}}`)
   const attribute = (name: string, input: unknown): Item[string] => {
+    const value = (() => {
+      try {
+        return parseValue(input, name)
+      } catch (error) {
+        return refuse(`${messageOf(error)}; found ${shown(input)}: ${advice}`, error)
+      }
+    })()
     try {
-      return parseValue(input, name)
+      encodeValue(value)
+      return value
     } catch (error) {
-      return refuse(`${messageOf(error)}; found ${shown(input)}: ${advice}`, error)
+      return refuse(`${name}: ${messageOf(error)}; found ${shown(input)}: DynamoDB refuses it`, error)
     }
   }
   const item = Object.fromEntries(Object.entries(parsed).map(([name, input]) => [name, attribute(name, input)]))
@@ -54,11 +61,6 @@ const parseLine = (file: string, { number, text }: Line): Item => {
     return refuse(
       `found an item of ${bytes} bytes, and DynamoDB takes ${itemBytesMax}: leave it out or make it smaller`,
     )
-  try {
-    encodeItem(item)
-  } catch (error) {
-    return refuse(`${messageOf(error)}: DynamoDB refuses such an item`, error)
-  }
   return item
 }
 

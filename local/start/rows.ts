@@ -1,11 +1,12 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createItemSource } from '../../shared/clouds/aws/item-source.ts'
+import { createS3Quarantine } from '../../shared/clouds/aws/quarantine.ts'
 import { type BigtableRowStore, createBigtableRowStore } from '../../shared/clouds/gcp/row-store.ts'
 import { ruleOfTable } from '../../shared/features/change.ts'
 import { type Comparison, compareTable } from '../../shared/features/compare.ts'
 import type { TableKeys } from '../source-tables.ts'
-import type { LocalStack } from '../stack.ts'
+import { type LocalStack, stage } from '../stack.ts'
 import { createRowCounters, type RowCounters, settled } from './rows-watch.ts'
 import { type RowChange, writeRows, type Written } from './write-rows.ts'
 
@@ -26,6 +27,8 @@ export type RowsOutcome = {
   items: number
   changes: number
   counters: RowCounters
+  /** Why the first quarantined changes were. */
+  reasons: string[]
   comparison: Comparison
 }
 
@@ -40,7 +43,7 @@ const pollMs = 250
 /** Counters that do not move for so long after all was applied: no batch is under way. */
 const quietMs = 500
 const stuckMs = 60_000
-const equalWithinMs = 30_000
+const equalWithinMs = 10_000
 const compareAgainMs = 1000
 
 export const equalSides = ({ source, replica, differences }: Comparison): boolean =>
@@ -58,6 +61,19 @@ const openReplica = (stack: LocalStack): BigtableRowStore => {
     endpoint,
     token: 'lifeboat-restorer',
   })
+}
+
+const reasonsMax = 5
+
+const quarantineReasons = async ({ s3, config }: LocalStack): Promise<string[]> => {
+  const { account, region } = config.source
+  const quarantine = createS3Quarantine({ s3, bucket: `lifeboat-${stage}-failed-${account}-${region}` })
+  const reasons: string[] = []
+  for await (const { change } of quarantine.list()) {
+    reasons.push(change.reason)
+    if (reasons.length === reasonsMax) break
+  }
+  return reasons
 }
 
 /** The service sweeps within days; asked for, its stand-in does at once. */
@@ -123,11 +139,13 @@ export const startRows = (stack: LocalStack, plan: RowsPlan): Rows => {
         comparison = await compare()
       }
       const expiredInAll = written.present - comparison.source.items
+      const counters = await count()
       return {
         table,
         items: written.items,
         changes: written.changes + expiredInAll,
-        counters: await count(),
+        counters,
+        reasons: counters.quarantined === 0 ? [] : await quarantineReasons(stack),
         comparison,
       }
     },

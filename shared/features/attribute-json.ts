@@ -23,8 +23,9 @@ const readText = (input: unknown, path: string): string =>
   typeof input === 'string' ? input : refuse(path, 'not a text')
 
 const readNumber = (input: unknown, path: string): string => {
+  const text = readText(input, path)
   try {
-    return normalizeNumber(readText(input, path))
+    return normalizeNumber(text)
   } catch (cause) {
     return refuse(path, cause instanceof Error ? cause.message : String(cause), cause)
   }
