@@ -156,7 +156,7 @@ const awsServices = ['s3', 'sqs', 'dynamodb'] as const
 const finishRows = async (rows: Rows, live: Live): Promise<RowsOutcome> => {
   const view = live.beginRows()
   try {
-    return await rows.finish(view.show)
+    return await rows.finish((progress) => view.show(progress))
   } finally {
     view.end()
   }

@@ -56,7 +56,7 @@ const parseLine = (file: string, { number, text }: Line): Item => {
     }
   }
   const item = Object.fromEntries(Object.entries(parsed).map(([name, input]) => [name, attribute(name, input)]))
-  const bytes = itemBytes(itemToJson(item) as Parameters<typeof itemBytes>[0])
+  const bytes = itemBytes(itemToJson(item))
   if (bytes > itemBytesMax)
     return refuse(
       `found an item of ${bytes} bytes, and DynamoDB takes ${itemBytesMax}: leave it out or make it smaller`,

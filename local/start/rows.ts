@@ -123,12 +123,11 @@ export const startRows = (stack: LocalStack, plan: RowsPlan): Rows => {
   return {
     progress,
     finish: async (onProgress) => {
-      let isWriting = true
-      const ended = writing.catch(() => undefined).then(() => (isWriting = false))
-      while (isWriting) {
-        onProgress(await progress())
-        await Promise.race([ended, sleep(pollMs)])
-      }
+      const ended = writing.then(
+        () => true,
+        () => true,
+      )
+      while (!(await Promise.race([ended, sleep(pollMs, false)]))) onProgress(await progress())
       await writing
       const expired = await expireNow(endpoints.dynamodb)
       await waitUntilQuiet(progress, written.changes + expired, onProgress)

@@ -140,7 +140,7 @@ test('an item that Bigtable cannot hold ends with 1 and is named', async () => {
   const names = ['', ...letters].flatMap((x) => ['', ...letters].flatMap((y) => letters.map((z) => x + y + z)))
   const wide = [...new Set(names)].filter((name) => name !== 'pk').sort((x, y) => x.length - y.length)
   const item = { pk: { S: 'wide' }, ...Object.fromEntries(wide.slice(0, 99_992).map((name) => [name, { NULL: true }])) }
-  const { code, stdout } = await startRows([item as Item, { pk: { S: 'b' } }])
+  const { code, stdout } = await startRows([item, { pk: { S: 'b' } }])
   expect(code).toBe(1)
   expect(stdout).toContain(', 1 QUARANTINED')
   expect(stdout).toMatch(/^ {2}quarantined: .* Bigtable changes no more than 99990 columns of a row at once$/m)

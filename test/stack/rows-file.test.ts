@@ -25,6 +25,8 @@ const messageOf = async (content: string | Uint8Array, options: Partial<KeyOptio
   expect(error).toBeInstanceOf(InvalidInputError)
   return (error as Error).message
 }
+/** An item of so many bytes: 4 and those of its text. */
+const ofBytes = (bytes: number): string => `{"pk":{"S":"a"},"v":{"S":"${'x'.repeat(bytes - 4)}"}}`
 const a = '{"pk":{"S":"a"}}\n'
 
 describe('the keys of a file', () => {
@@ -58,8 +60,6 @@ describe('the keys of a file', () => {
 })
 
 describe('a wrong file is refused by the line, the field, what was found and what to do', () => {
-  // Of 4 bytes and those of the text.
-  const ofBytes = (bytes: number): string => `{"pk":{"S":"a"},"v":{"S":"${'x'.repeat(bytes - 4)}"}}`
   test('which one of exactly 400 KiB is not', async () => {
     expect(await check(ofBytes(409_600))).toEqual({ partition: { name: 'pk', type: 'S' } })
   })
