@@ -54,7 +54,7 @@ const filled = async (count = 40) => {
 describe('a comparison', () => {
   it('of equal tables finds equal counts and digests, and nothing else', async () => {
     const { compare, rows } = await filled()
-    await markStart({ rows }, rule.target, 1)
+    await markStart({ rows }, rule.target, 1, 1)
     const { source, replica, differences, examples } = await compare()
     expect(source.items).toBe(40)
     expect(replica).toEqual({ ...source, tombstones: 0 })
