@@ -18,7 +18,7 @@ import { readVersion } from './version.ts'
 import { historyEntry, rowWrite, unknownBefore } from './write.ts'
 
 /** Rows that are written at the same time. */
-const rowsInFlight = 64
+export const rowsInFlight = 64
 const historyPerCall = 500
 const reserveMs = 10_000
 

@@ -1,0 +1,51 @@
+import { median } from '../report.ts'
+import { applyChanges, bareGrpc, type Contestant, generatedClient } from './contestants.ts'
+import { batchSizeOf, createSource, type Shape } from './load.ts'
+import type { RowsServer } from './servers.ts'
+
+/** `cpuSeconds` of this process, which is not the server's. */
+type Round = { rows: number; changes: number; seconds: number; cpuSeconds: number }
+export type Speed = { name: string; rowsPerSecond: number; changesPerSecond: number; rowsPerCpuSecond: number }
+
+const time = async (run: () => Promise<number>, changes: number): Promise<Round> => {
+  const cpuBefore = process.cpuUsage()
+  const startedAt = performance.now()
+  const rows = await run()
+  const seconds = (performance.now() - startedAt) / 1000
+  const { user, system } = process.cpuUsage(cpuBefore)
+  return { rows, changes, seconds, cpuSeconds: (user + system) / 1e6 }
+}
+
+const speedOf = (name: string, rounds: readonly Round[]): Speed => ({
+  name,
+  rowsPerSecond: median(rounds.map(({ rows, seconds }) => rows / seconds)),
+  changesPerSecond: median(rounds.map(({ changes, seconds }) => changes / seconds)),
+  rowsPerCpuSecond: median(rounds.map(({ rows, cpuSeconds }) => rows / cpuSeconds)),
+})
+
+/** Each in turn, round after round over keys of its own, so that what else the machine does meets all of them alike. */
+export const compareSpeeds = async (
+  server: RowsServer,
+  shape: Shape,
+  { rounds, changesPerRound }: { rounds: number; changesPerRound: number },
+): Promise<Speed[]> => {
+  const contestants: Contestant[] = [applyChanges(server), generatedClient(server), bareGrpc(server)]
+  const batches = Math.max(1, Math.round(changesPerRound / batchSizeOf(shape)))
+  const entries = contestants.map((contestant, index) => {
+    const source = createSource(shape, `${shape.attributes}-${shape.hotShare}-${index}`, batches * batchSizeOf(shape))
+    return { contestant, source, measured: [] as Round[] }
+  })
+  try {
+    // The first round makes the rows, opens the connections and warms up the compiler.
+    for (let round = 0; round <= rounds; round += 1)
+      for (const { contestant, source, measured } of entries) {
+        const given = source.next(batches)
+        const run = contestant.prepare(given)
+        const found = await time(run, given.flat().length)
+        if (round > 0) measured.push(found)
+      }
+  } finally {
+    for (const { contestant } of entries) await contestant.close()
+  }
+  return entries.map(({ contestant, measured }) => speedOf(contestant.name, measured))
+}
