@@ -11,7 +11,13 @@ import { benchRows } from './rows.ts'
 
 /** `npm run bench`: what the functions and the command reach on this machine, beside programs that do a part of it. */
 
-const benchmarks = { copy: benchCopy, restore: benchRestore, memory: benchMemory, import: benchImport, rows: benchRows } as const
+const benchmarks = {
+  copy: benchCopy,
+  restore: benchRestore,
+  memory: benchMemory,
+  import: benchImport,
+  rows: benchRows,
+} as const
 type Name = keyof typeof benchmarks
 const names = Object.keys(benchmarks) as Name[]
 

@@ -28,7 +28,9 @@ const at = { projectId: 'p', instanceId: 'lifeboat', token: 'lifeboat-writer' }
 const ample = { remainingMs: () => 900_000 }
 
 /** The function's own code, its queue and clock apart. Throws where anything is not applied. */
-export const openApply = (server: RowsServer): { apply(records: unknown[]): Promise<number>; close(): Promise<void> } => {
+export const openApply = (
+  server: RowsServer,
+): { apply(records: unknown[]): Promise<number>; close(): Promise<void> } => {
   const telemetry = createMemoryTelemetry()
   const rows = createBigtableRowStore({ ...at, endpoint: server.url })
   const items = createMemoryItems({ [table]: { partition: 'pk' } })
@@ -104,7 +106,7 @@ type Method = (request: object, callback: (error: ServiceError | null, answer: u
 
 /** Requests made beforehand, sent by grpc-js with nothing over it: no metadata, no deadline. */
 export const bareGrpc = (server: RowsServer): Contestant => {
-  const client = new (loadProtocol().clients.data)(server.host, credentials.createInsecure()) as Client &
+  const client = new (loadProtocol().clients.data)(server.host, credentials.createInsecure()) as unknown as Client &
     Record<'CheckAndMutateRow', Method>
   const call = (request: object): Promise<unknown> =>
     new Promise((resolve, reject) => {

@@ -31,29 +31,40 @@ const readNumber = (input: unknown, path: string): string => {
   }
 }
 
+const asArray = (bytes: Buffer): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
 const readBytes = (input: unknown, path: string): Uint8Array => {
   if (input instanceof Uint8Array) return new Uint8Array(input)
   if (typeof input !== 'string') return refuse(path, 'not a binary: neither base64 nor bytes')
   const bytes = Buffer.from(input, 'base64')
-  return bytes.toString('base64') === input ? new Uint8Array(bytes) : refuse(path, 'not base64')
+  return bytes.toString('base64') === input ? asArray(bytes) : refuse(path, 'not base64')
 }
 
 const readList = <T>(input: unknown, path: string, read: (member: unknown, path: string) => T): T[] =>
   Array.isArray(input) ? input.map((member, index) => read(member, `${path}[${index}]`)) : refuse(path, 'not a list')
 
+/** As defineProperty does: assigning to the name `__proto__` would lose it. */
+const define = (item: Item, name: string, value: AttributeValue): void => {
+  if (name === '__proto__')
+    Object.defineProperty(item, name, { value, enumerable: true, configurable: true, writable: true })
+  else item[name] = value
+}
+
 const readItem = (input: unknown, path: string, depth: number): Item => {
   if (!isObject(input)) return refuse(path, 'not a map of attributes')
-  // fromEntries defines each name; assigning to a name like `__proto__` would lose it.
-  return Object.fromEntries(
-    Object.entries(input).map(([name, value]) => [name, readValue(value, `${path}.${name.slice(0, 100)}`, depth)]),
-  )
+  const item: Item = {}
+  for (const name of Object.keys(input))
+    define(item, name, readValue(input[name], `${path}.${name.slice(0, 100)}`, depth))
+  return item
 }
 
 const readValue = (input: unknown, path: string, depth: number): AttributeValue => {
   if (depth > depthMax) return refuse(path, `nested deeper than ${depthMax} levels`)
-  const members = isObject(input) ? Object.entries(input).filter(([, member]) => member !== undefined) : []
-  const [type = '', content] = members[0] ?? []
-  if (members.length !== 1) return refuse(path, `${members.length} types where a value has exactly one`)
+  const members: Members = isObject(input) ? input : {}
+  const types = Object.keys(members).filter((name) => members[name] !== undefined)
+  const [type = ''] = types
+  const content = members[type]
+  if (types.length !== 1) return refuse(path, `${types.length} types where a value has exactly one`)
   switch (type) {
     case 'S':
       return { S: readText(content, path) }

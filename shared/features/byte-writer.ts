@@ -1,14 +1,18 @@
 import { checkWellFormed } from './bytes.ts'
 
-/** Bytes that grow; `sized` puts the length of what `write` adds before it, as 4 big-endian bytes. */
+/** Bytes that grow. */
 export type ByteWriter = {
   byte(value: number): void
   bytes(value: Uint8Array): void
   /** In UTF-8. Throws InvalidInputError on a lone surrogate. */
   text(value: string): void
-  sized(write: () => void): void
-  /** A copy of everything written. */
+  /** Begins a piece that has its length before it, as 4 big-endian bytes; `endPiece` takes what this answers. */
+  beginPiece(): number
+  endPiece(begin: number): void
+  /** A copy of everything written, which is then forgotten. */
   finish(): Buffer
+  /** Forgets what was written. */
+  reset(): void
 }
 
 export const createByteWriter = (capacity = 64): ByteWriter => {
@@ -38,11 +42,17 @@ export const createByteWriter = (capacity = 64): ByteWriter => {
       const at = reserve(3 * value.length)
       length = at + buffer.write(value, at, 'utf8')
     },
-    sized(write) {
-      const at = reserve(4)
-      write()
-      buffer.writeUInt32BE(length - at - 4, at)
+    beginPiece: () => reserve(4),
+    endPiece(begin) {
+      buffer.writeUInt32BE(length - begin - 4, begin)
     },
-    finish: () => Buffer.from(buffer.subarray(0, length)),
+    finish() {
+      const written = Buffer.from(buffer.subarray(0, length))
+      length = 0
+      return written
+    },
+    reset() {
+      length = 0
+    },
   }
 }
