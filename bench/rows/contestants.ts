@@ -12,6 +12,7 @@ import { applyBatch } from '../../shared/features/apply-batch.ts'
 import { type Change, parseChange, ruleOfStream } from '../../shared/features/change.ts'
 import type { RowsDeps } from '../../shared/features/deps.ts'
 import { rowWrite } from '../../shared/features/write.ts'
+import { mutationMessages } from '../../test/support/bigtable.ts'
 import { arn, config, table } from './load.ts'
 import type { RowsServer } from './servers.ts'
 
@@ -77,7 +78,7 @@ const requestsOf = (batches: unknown[][]): object[] => {
       tableName,
       rowKey: change.rowKey,
       predicateFilter: versionFilter({ startValueClosed: Buffer.from(change.version) }),
-      falseMutations: rowMutations(rowWrite(rule, { ...change, item: change.after })),
+      falseMutations: mutationMessages(rowMutations(rowWrite(rule, { ...change, item: change.after })), change.time),
     }))
   })
 }

@@ -30,6 +30,8 @@ export type Bigtable = {
   client: BigtableClient
   tableName(table: string): string
   appProfileId: string
+  /** Of every call, beside what the client adds. */
+  headers: Readonly<Record<string, string>>
   /** A fresh object each time: the client writes into it. */
   callOptions(timeout: number): CallOptions
 }
@@ -60,15 +62,17 @@ export const createBigtable = (options: BigtableOptions): Bigtable => {
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 10_000,
   })
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
   return {
     client,
     appProfileId,
+    headers,
     tableName: (table) => `projects/${projectId}/instances/${instanceId}/tables/${table}`,
     callOptions: (timeout) => ({
       timeout,
       // By default the transport repeats a stream that was refused, for whatever reason, without a word.
       retryRequestOptions: { retries: 0, noResponseRetries: 0, shouldRetryFn: () => false },
-      otherArgs: { headers: token === undefined ? {} : { authorization: `Bearer ${token}` } },
+      otherArgs: { headers: { ...headers } },
     }),
   }
 }

@@ -1,32 +1,25 @@
 import { UnavailableError } from '../../errors.ts'
 import type { HistoryEntry, RowWrite } from '../../features/row-store.ts'
+import { callOnce } from './bigtable-call.ts'
 import { requestTimeoutMs } from './bigtable-client.ts'
 import { translateBigtableError } from './bigtable-errors.ts'
 import { historyKey, historyMutations, micros } from './bigtable-history.ts'
 import type { Store, Wire } from './bigtable-read.ts'
 import { waitBeforeRetry } from './bigtable-retry.ts'
+import { encodeMutations, type Mutation } from './bigtable-wire.ts'
 
 const batchEntriesMax = 500
 const batchBytesMax = 8 * 2 ** 20
 
-const setCell = (familyName: string, qualifier: string, value: Uint8Array, timestampMicros: number): Wire => ({
-  setCell: { familyName, columnQualifier: Buffer.from(qualifier, 'latin1'), timestampMicros, value },
-})
-
 /** Everything that the row had goes and the new state comes, in the one atomic list of a row. */
-export const rowMutations = ({ cells, marker }: RowWrite): Wire[] => {
-  const timestampMicros = micros(marker.time)
-  const set = (family: string, qualifier: string, value: Uint8Array): Wire =>
-    setCell(family, qualifier, value, timestampMicros)
-  return [
-    { deleteFromFamily: { familyName: 'd' } },
-    ...Array.from(cells, ([qualifier, value]) => set('d', qualifier, value)),
-    { deleteFromFamily: { familyName: 'm' } },
-    set('m', 'v', Buffer.from(marker.version)),
-    set('m', 't', Buffer.from(String(marker.time))),
-    ...(marker.tombstone ? [set('m', 'x', Buffer.from('1'))] : []),
-  ]
-}
+export const rowMutations = ({ cells, marker }: RowWrite): Mutation[] => [
+  { family: 'd' },
+  ...Array.from(cells, ([qualifier, value]) => ({ family: 'd', qualifier, value })),
+  { family: 'm' },
+  { family: 'm', qualifier: 'v', value: Buffer.from(marker.version) },
+  { family: 'm', qualifier: 't', value: Buffer.from(String(marker.time)) },
+  ...(marker.tombstone ? [{ family: 'm', qualifier: 'x', value: Buffer.from('1') }] : []),
+]
 
 const versionColumn = Buffer.from('v')
 
@@ -47,12 +40,25 @@ export const versionFilter = (bounds?: { startValueClosed: Buffer; endValueClose
   },
 })
 
-/** One attempt: whether a lost reply's write was made, only the caller can find out. */
-export const checkAndMutate = async (store: Store, table: string, key: Uint8Array, change: Wire): Promise<boolean> => {
-  const request = { tableName: store.tableName(table), appProfileId: store.appProfileId, rowKey: key, ...change }
+/** Numbers of CheckAndMutateRowRequest's fields. */
+const mutationFields = { whereMatched: 4, whereNot: 5 } as const
+
+/**
+ * Writes the row where `filter` lets something of it through, or where it does not; answers whether it did. One attempt:
+ * whether a lost reply's write was made, only the caller can find out.
+ */
+export const checkAndMutate = async (
+  store: Store,
+  table: string,
+  row: RowWrite,
+  { filter, write }: { filter: Wire; write: keyof typeof mutationFields },
+): Promise<boolean> => {
+  const { appProfileId } = store
+  const request = { tableName: store.tableName(table), appProfileId, rowKey: row.key, predicateFilter: filter }
+  const mutations = encodeMutations(mutationFields[write], rowMutations(row), micros(row.marker.time))
   try {
-    const [{ predicateMatched }] = await store.client.checkAndMutateRow(request, store.callOptions(requestTimeoutMs))
-    return predicateMatched === true
+    const answer = await callOnce(store, 'checkAndMutateRow', request, mutations, requestTimeoutMs)
+    return (answer as { predicateMatched?: boolean }).predicateMatched === true
   } catch (error) {
     throw translateBigtableError('write a row of', table, error)
   }
