@@ -43,41 +43,49 @@ const readBytes = (input: unknown, path: string): Uint8Array => {
 const readList = <T>(input: unknown, path: string, read: (member: unknown, path: string) => T): T[] =>
   Array.isArray(input) ? input.map((member, index) => read(member, `${path}[${index}]`)) : refuse(path, 'not a list')
 
-/** As defineProperty does: assigning to the name `__proto__` would lose it. */
-const define = (item: Item, name: string, value: AttributeValue): void => {
-  if (name === '__proto__')
-    Object.defineProperty(item, name, { value, enumerable: true, configurable: true, writable: true })
-  else item[name] = value
-}
-
 const readItem = (input: unknown, path: string, depth: number): Item => {
   if (!isObject(input)) return refuse(path, 'not a map of attributes')
-  const item: Item = {}
-  for (const name of Object.keys(input))
-    define(item, name, readValue(input[name], `${path}.${name.slice(0, 100)}`, depth))
+  let item = input as Item
+  for (const name of Object.keys(input)) {
+    const value = readValue(input[name], `${path}.${name.slice(0, 100)}`, depth)
+    if (value === input[name]) continue
+    // A copy has a property of its own for each name; in a new object, to assign to `__proto__` would be to lose it.
+    if (item === input) item = { ...item }
+    item[name] = value
+  }
   return item
 }
+
+/** What is as it should be is not copied. */
+const withMember = (input: Members, type: string, member: unknown): AttributeValue =>
+  (input[type] === member ? input : { [type]: member }) as AttributeValue
 
 const readValue = (input: unknown, path: string, depth: number): AttributeValue => {
   if (depth > depthMax) return refuse(path, `nested deeper than ${depthMax} levels`)
   const members: Members = isObject(input) ? input : {}
-  const types = Object.keys(members).filter((name) => members[name] !== undefined)
+  const types = Object.keys(members)
   const [type = ''] = types
   const content = members[type]
-  if (types.length !== 1) return refuse(path, `${types.length} types where a value has exactly one`)
+  if (types.length !== 1 || content === undefined) {
+    const present = Object.entries(members).filter(([, member]) => member !== undefined)
+    if (present.length !== 1) return refuse(path, `${present.length} types where a value has exactly one`)
+    return readValue(Object.fromEntries(present), path, depth)
+  }
   switch (type) {
     case 'S':
-      return { S: readText(content, path) }
+      return withMember(members, type, readText(content, path))
     case 'N':
-      return { N: readNumber(content, path) }
+      return withMember(members, type, readNumber(content, path))
     case 'B':
       return { B: readBytes(content, path) }
     case 'BOOL':
-      return typeof content === 'boolean' ? { BOOL: content } : refuse(path, 'a BOOL that is not true or false')
+      return typeof content === 'boolean'
+        ? withMember(members, type, content)
+        : refuse(path, 'a BOOL that is not true or false')
     case 'NULL':
-      return content === true ? { NULL: true } : refuse(path, 'a NULL that is not true')
+      return content === true ? withMember(members, type, content) : refuse(path, 'a NULL that is not true')
     case 'M':
-      return { M: readItem(content, path, depth + 1) }
+      return withMember(members, type, readItem(content, path, depth + 1))
     case 'L':
       return { L: readList(content, path, (member, at) => readValue(member, at, depth + 1)) }
     case 'SS':

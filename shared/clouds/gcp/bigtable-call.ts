@@ -1,47 +1,56 @@
 import { type Client, Metadata, type MethodDefinition, type ServiceError } from '@grpc/grpc-js'
-import type { Bigtable } from './bigtable-client.ts'
+import { type Bigtable, requestTimeoutMs } from './bigtable-client.ts'
 
 /**
- * One call of a method with one answer, on the generated client's own stub, which has its channel and credentials. What is
- * left out are the layers above: settings, retries, logs and promises, which take two fifths of the time of a small call.
+ * Calls on the generated client's own stub, which has its channel and credentials. What is left out are the layers above
+ * (settings, retries, logs), which cost about as much as a small call itself. `rest` are fields in protobuf that `request`
+ * leaves out: they are sent behind it.
  */
+type Call = {
+  request: { tableName: string; appProfileId: string; [field: string]: unknown }
+  rest: readonly Uint8Array[]
+}
+type Stub = Client & Record<string, MethodDefinition<object, object>>
 
-type Method = MethodDefinition<object, object>
-type Stub = Client & Record<string, Method>
+/** Bigtable routes by it: https://google.aip.dev/client-libraries/4222 */
+const routing = ({ tableName, appProfileId }: Call['request']): string =>
+  `table_name=${encodeURIComponent(tableName)}&app_profile_id=${encodeURIComponent(appProfileId)}`
 
-const headersOf = (bigtable: Bigtable, tableName: string): Metadata => {
+const asIs = (bytes: Buffer): Buffer => bytes
+
+const prepare = async (bigtable: Bigtable, method: string, { request, rest }: Call) => {
+  const stub = (await bigtable.client.initialize()) as unknown as Stub
+  const definition = stub[method]
+  if (!definition) throw new Error(`the client of Bigtable has no ${method}`)
   const metadata = new Metadata()
-  // Bigtable routes by it: https://google.aip.dev/client-libraries/4222
-  const routing = { table_name: tableName, app_profile_id: bigtable.appProfileId }
-  metadata.set(
-    'x-goog-request-params',
-    Object.entries(routing)
-      .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
-      .join('&'),
-  )
+  metadata.set('x-goog-request-params', routing(request))
   for (const [name, value] of Object.entries(bigtable.headers)) metadata.set(name, value)
-  return metadata
+  return {
+    stub,
+    path: definition.path,
+    deserialize: definition.responseDeserialize,
+    bytes: Buffer.concat([definition.requestSerialize(request), ...rest]),
+    metadata,
+    options: { deadline: Date.now() + requestTimeoutMs },
+  }
 }
 
-/** `rest` are fields in protobuf that `request` leaves out: they are sent behind it. */
-export const callOnce = async (
-  bigtable: Bigtable,
-  method: 'checkAndMutateRow',
-  request: { tableName: string },
-  rest: Uint8Array,
-  timeoutMs: number,
-): Promise<object> => {
-  const stub = (await bigtable.client.initialize()) as unknown as Stub
-  const { path, requestSerialize, responseDeserialize } = stub[method] as Method
+/** One attempt, and its one answer. */
+export const callOnce = async <T extends object>(bigtable: Bigtable, method: string, call: Call): Promise<T> => {
+  const { stub, path, deserialize, bytes, metadata, options } = await prepare(bigtable, method, call)
   return new Promise((resolve, reject) => {
-    stub.makeUnaryRequest(
-      path,
-      (bytes: Buffer) => bytes,
-      responseDeserialize,
-      Buffer.concat([requestSerialize(request), rest]),
-      headersOf(bigtable, request.tableName),
-      { deadline: Date.now() + timeoutMs },
-      (error: ServiceError | null, answer?: object) => (error ? reject(error) : resolve(answer ?? {})),
-    )
+    const settle = (error: ServiceError | null, answer?: object): void =>
+      error ? reject(error) : resolve((answer ?? {}) as T)
+    stub.makeUnaryRequest(path, asIs, deserialize, bytes, metadata, options, settle)
   })
+}
+
+/** One attempt, and its answers as they come. */
+export const callStream = async <T extends object>(
+  bigtable: Bigtable,
+  method: string,
+  call: Call,
+): Promise<AsyncIterable<T>> => {
+  const { stub, path, deserialize, bytes, metadata, options } = await prepare(bigtable, method, call)
+  return stub.makeServerStreamRequest(path, asIs, deserialize, bytes, metadata, options) as AsyncIterable<T>
 }

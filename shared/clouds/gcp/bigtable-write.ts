@@ -1,12 +1,11 @@
 import { UnavailableError } from '../../errors.ts'
 import type { HistoryEntry, RowWrite } from '../../features/row-store.ts'
-import { callOnce } from './bigtable-call.ts'
-import { requestTimeoutMs } from './bigtable-client.ts'
+import { callOnce, callStream } from './bigtable-call.ts'
 import { translateBigtableError } from './bigtable-errors.ts'
 import { historyKey, historyMutations, micros } from './bigtable-history.ts'
 import type { Store, Wire } from './bigtable-read.ts'
 import { waitBeforeRetry } from './bigtable-retry.ts'
-import { encodeMutations, type Mutation } from './bigtable-wire.ts'
+import { encodeField, encodeMutations, type Mutation } from './bigtable-wire.ts'
 
 const batchEntriesMax = 500
 const batchBytesMax = 8 * 2 ** 20
@@ -55,10 +54,11 @@ export const checkAndMutate = async (
 ): Promise<boolean> => {
   const { appProfileId } = store
   const request = { tableName: store.tableName(table), appProfileId, rowKey: row.key, predicateFilter: filter }
-  const mutations = encodeMutations(mutationFields[write], rowMutations(row), micros(row.marker.time))
+  const rest = [encodeMutations(mutationFields[write], rowMutations(row), micros(row.marker.time))]
   try {
-    const answer = await callOnce(store, 'checkAndMutateRow', request, mutations, requestTimeoutMs)
-    return (answer as { predicateMatched?: boolean }).predicateMatched === true
+    const call = { request, rest }
+    const { predicateMatched } = await callOnce<{ predicateMatched?: boolean }>(store, 'checkAndMutateRow', call)
+    return predicateMatched === true
   } catch (error) {
     throw translateBigtableError('write a row of', table, error)
   }
@@ -68,6 +68,12 @@ type BatchAnswer = {
   entries?: { index?: unknown; status?: { code?: number | null; message?: string | null } | null }[] | null
 }
 
+/** One of MutateRowsRequest's `entries`: a row key and mutations. */
+const encodeEntry = (entry: HistoryEntry): Buffer => {
+  const key = encodeField(1, [historyKey(entry.key, entry.version)])
+  return encodeField(2, [key, encodeMutations(2, historyMutations(entry), micros(entry.time))])
+}
+
 /** Sends the entries and answers those that are not acknowledged, with the last reason. Throws what no retry can help. */
 const sendBatch = async (
   store: Store,
@@ -75,14 +81,7 @@ const sendBatch = async (
   entries: HistoryEntry[],
 ): Promise<{ left: HistoryEntry[]; reason: unknown }> => {
   const left = new Map(entries.map((entry, index) => [index, entry]))
-  const request = {
-    tableName: store.tableName(table),
-    appProfileId: store.appProfileId,
-    entries: entries.map((entry) => ({
-      rowKey: historyKey(entry.key, entry.version),
-      mutations: historyMutations(entry),
-    })),
-  }
+  const request = { tableName: store.tableName(table), appProfileId: store.appProfileId }
   const fail = (error: unknown): UnavailableError => {
     const translated = translateBigtableError('write the history', table, error)
     if (translated instanceof UnavailableError) return translated
@@ -90,8 +89,8 @@ const sendBatch = async (
   }
   let reason: unknown = new UnavailableError(`write the history ${table}: some entries were not answered`)
   try {
-    const answers = store.client.mutateRows(request, store.callOptions(requestTimeoutMs)) as AsyncIterable<BatchAnswer>
-    for await (const answer of answers)
+    const call = { request, rest: entries.map(encodeEntry) }
+    for await (const answer of await callStream<BatchAnswer>(store, 'mutateRows', call))
       for (const { index, status } of answer.entries ?? []) {
         if (status?.code) reason = fail(Object.assign(new Error(status.message ?? ''), { code: status.code }))
         else left.delete(Number(index ?? 0))
