@@ -25,6 +25,7 @@ export type Contestant = {
   close(): Promise<void>
 }
 
+export const applyName = 'apply-changes'
 const at = { projectId: 'p', instanceId: 'lifeboat', token: 'lifeboat-writer' }
 const ample = { remainingMs: () => 900_000 }
 
@@ -54,7 +55,7 @@ export const openApply = (
 export const applyChanges = (server: RowsServer): Contestant => {
   const { apply, close } = openApply(server)
   return {
-    name: 'apply-changes',
+    name: applyName,
     prepare: (batches) => async () => {
       let rows = 0
       for (const batch of batches) rows += await apply(batch)

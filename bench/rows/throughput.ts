@@ -1,5 +1,5 @@
 import { median } from '../report.ts'
-import { applyChanges, bareGrpc, type Contestant, generatedClient } from './contestants.ts'
+import { applyChanges, applyName, bareGrpc, type Contestant, generatedClient } from './contestants.ts'
 import { batchSizeOf, createSource, type Shape } from './load.ts'
 import type { RowsServer } from './servers.ts'
 
@@ -49,3 +49,14 @@ export const compareSpeeds = async (
   }
   return entries.map(({ contestant, measured }) => speedOf(contestant.name, measured))
 }
+
+const isBare = ({ name }: Speed): boolean => name !== applyName
+
+export const applySpeedOf = (speeds: readonly Speed[]): Speed => {
+  const found = speeds.find((speed) => !isBare(speed))
+  if (!found) throw new Error('apply-changes was not measured')
+  return found
+}
+
+export const fastestBare = (speeds: readonly Speed[]): Speed =>
+  speeds.filter(isBare).reduce((best, speed) => (speed.rowsPerSecond > best.rowsPerSecond ? speed : best))
