@@ -5,7 +5,14 @@ import type { RowsServer } from './servers.ts'
 
 /** `cpuSeconds` of this process, which is not the server's. */
 type Round = { rows: number; changes: number; seconds: number; cpuSeconds: number }
-export type Speed = { name: string; rowsPerSecond: number; changesPerSecond: number; rowsPerCpuSecond: number }
+/** `times` is how much faster than apply-changes in the same round. */
+export type Speed = {
+  name: string
+  rowsPerSecond: number
+  changesPerSecond: number
+  rowsPerCpuSecond: number
+  times: number
+}
 
 const time = async (run: () => Promise<number>, changes: number): Promise<Round> => {
   const cpuBefore = process.cpuUsage()
@@ -16,9 +23,12 @@ const time = async (run: () => Promise<number>, changes: number): Promise<Round>
   return { rows, changes, seconds, cpuSeconds: (user + system) / 1e6 }
 }
 
-const speedOf = (name: string, rounds: readonly Round[]): Speed => ({
+const rate = ({ rows, seconds }: Round): number => rows / seconds
+
+const speedOf = (name: string, rounds: readonly Round[], ofApply: readonly Round[]): Speed => ({
   name,
-  rowsPerSecond: median(rounds.map(({ rows, seconds }) => rows / seconds)),
+  times: median(rounds.map((round, index) => rate(round) / rate(ofApply[index] ?? round))),
+  rowsPerSecond: median(rounds.map(rate)),
   changesPerSecond: median(rounds.map(({ changes, seconds }) => changes / seconds)),
   rowsPerCpuSecond: median(rounds.map(({ rows, cpuSeconds }) => rows / cpuSeconds)),
 })
@@ -47,7 +57,8 @@ export const compareSpeeds = async (
   } finally {
     for (const { contestant } of entries) await contestant.close()
   }
-  return entries.map(({ contestant, measured }) => speedOf(contestant.name, measured))
+  const ofApply = entries[0]?.measured ?? []
+  return entries.map(({ contestant, measured }) => speedOf(contestant.name, measured, ofApply))
 }
 
 const isBare = ({ name }: Speed): boolean => name !== applyName
@@ -59,4 +70,4 @@ export const applySpeedOf = (speeds: readonly Speed[]): Speed => {
 }
 
 export const fastestBare = (speeds: readonly Speed[]): Speed =>
-  speeds.filter(isBare).reduce((best, speed) => (speed.rowsPerSecond > best.rowsPerSecond ? speed : best))
+  speeds.filter(isBare).reduce((best, speed) => (speed.times > best.times ? speed : best))
