@@ -17,9 +17,9 @@ const measure = async (dir: string, quick: boolean): Promise<{ measured: Measure
   const { absent } = await eachServer(dir, async (server) => {
     for (const shape of shapes) {
       const changesPerRound = (quick ? 0.5 : 1) * (shape.attributes > 100 ? 1000 : 4000)
-      const speeds = await compareSpeeds(server, shape, { rounds: quick ? 3 : 9, changesPerRound })
+      const speeds = await compareSpeeds(server, shape, { rounds: quick ? 3 : 5, changesPerRound })
       const changesPerSecond = applySpeedOf(speeds).changesPerSecond / 2
-      const lag = await measureLag(server, shape, { changesPerSecond, seconds: quick ? 1.5 : 10 })
+      const lag = await measureLag(server, shape, { changesPerSecond, seconds: quick ? 1.5 : 8 })
       measured.push({ server: server.name, shape, speeds, lag })
     }
   })

@@ -32,7 +32,7 @@ const ample = { remainingMs: () => 900_000 }
 /** The function's own code, its queue and clock apart. Throws where anything is not applied. */
 export const openApply = (
   server: RowsServer,
-): { apply(records: unknown[]): Promise<number>; close(): Promise<void> } => {
+): { apply: (records: unknown[]) => Promise<number>; close: () => Promise<void> } => {
   const telemetry = createMemoryTelemetry()
   const rows = createBigtableRowStore({ ...at, endpoint: server.url })
   const items = createMemoryItems({ [table]: { partition: 'pk' } })
@@ -96,11 +96,12 @@ const loop = (call: (request: object) => Promise<unknown>, batches: unknown[][])
 
 /** Requests made beforehand, sent by the SDK's generated client. */
 export const generatedClient = (server: RowsServer): Contestant => {
-  const { client, callOptions } = createBigtable({ ...at, endpoint: server.url })
+  const bigtable = createBigtable({ ...at, endpoint: server.url })
   return {
     name: 'bare calls: generated client',
-    prepare: (batches) => loop((request) => client.checkAndMutateRow(request, callOptions(requestTimeoutMs)), batches),
-    close: () => client.close(),
+    prepare: (batches) =>
+      loop((request) => bigtable.client.checkAndMutateRow(request, bigtable.callOptions(requestTimeoutMs)), batches),
+    close: () => bigtable.client.close(),
   }
 }
 

@@ -6,7 +6,7 @@ import type { RowsServer } from './servers.ts'
 /** Milliseconds: `all` from a change's arrival until it is applied, `applying` from when its batch could be handed over. */
 export type Lag = { changes: number; all: { p50: number; p99: number }; applying: { p50: number; p99: number } }
 
-/** The window of 1 s that a stream is read with. */
+/** As tools/stack-settings.ts has it for every stream. */
 const windowMs = 1000
 
 const percentile = (sorted: readonly number[], share: number): number =>

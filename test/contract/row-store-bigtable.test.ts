@@ -104,7 +104,7 @@ describe('the Bigtable adapter', () => {
         call.end()
       },
     })
-    const bind = promisify(grpc.bindAsync.bind(grpc)) as (host: string, creds: ServerCredentials) => Promise<number>
+    const bind = promisify(grpc.bindAsync.bind(grpc))
     const port = await bind('127.0.0.1:0', ServerCredentials.createInsecure())
     const endpoint = `http://127.0.0.1:${port}`
     const options = { projectId: 'p', instanceId: 'i', appProfileId: 'single/cluster', endpoint, token: 'secret' }

@@ -26,9 +26,10 @@ export const laterThanFilter = (second: number): Record<string, unknown> => ({
   timestampRangeFilter: { startTimestampMicros: Math.max(0, micros(second + 1)) },
 })
 
+const set = (qualifier: string, value: Uint8Array): Mutation => ({ family: 'h', qualifier, value })
+
 /** Replaces the whole entry, so that writing it again changes nothing. */
 export const historyMutations = ({ time, before }: HistoryEntry): Mutation[] => {
-  const set = (qualifier: string, value: Uint8Array): Mutation => ({ family: 'h', qualifier, value })
   const image =
     typeof before === 'string' ? [set('b', Buffer.alloc(0)), set('k', Buffer.from(before))] : [set('b', before)]
   return [{ family: 'h' }, ...image, set('t', Buffer.from(String(time)))]
