@@ -37,7 +37,9 @@ const main = async (which: Name | 'all', options: { quick?: boolean; write?: boo
 }
 
 await new Command('npm run bench --')
-  .description('Measures throughput, memory and import times on the embedded clouds, beside zstd and sha256sum.')
+  .description(
+    'Measures throughput, memory and import times on the embedded clouds, beside zstd, sha256sum and bare calls.',
+  )
   .addArgument(new Argument('[which]', 'what to measure').choices([...names, 'all']).default('all'))
   .option('--quick', 'smaller files: a look, not a result')
   .option('--write', 'put the results into docs/benchmarks.md')
