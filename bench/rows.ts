@@ -1,3 +1,4 @@
+import { availableParallelism, loadavg } from 'node:os'
 import { withFolder } from './local-stack.ts'
 import { judged, ratio, type Section } from './report.ts'
 import { type Lag, measureLag } from './rows/lag.ts'
@@ -28,12 +29,22 @@ const measure = async (dir: string, quick: boolean): Promise<{ measured: Measure
 
 const nameOf = ({ server, shape }: Measured): string => `${server}, ${shape.name}`
 
+/** A core or more that somebody else wants makes figures of wall time worth little. */
+const loadNote = (before: number): string[] =>
+  before < availableParallelism() / 2
+    ? []
+    : [
+        `Others used the machine: its load average was ${before.toFixed(1)} before this and ${loadOf().toFixed(1)} after.`,
+      ]
+
+const loadOf = (): number => loadavg()[0] ?? 0
+
 const judgedOf = (what: string, measured: readonly Measured[], isReached: (one: Measured) => boolean): string => {
   const missed = measured.filter((one) => !isReached(one)).map(nameOf)
   return judged(missed.length === 0 ? what : `${what} (${missed.join('; ')})`, missed.length === 0)
 }
 
-const speedSection = (measured: readonly Measured[], absent: boolean): Section => ({
+const speedSection = (measured: readonly Measured[], others: readonly string[]): Section => ({
   id: 'rows',
   title: 'Rows applied',
   head: ['what', 'rows/s', 'changes/s', 'x apply-changes', 'rows per CPU second'],
@@ -50,7 +61,7 @@ const speedSection = (measured: readonly Measured[], absent: boolean): Section =
     `Batches of ${shapes.map(batchSizeOf).join(', ')} records as Lambda gives them (500, or 6 MiB), each an update with both images, one batch after the other. apply-changes parses, checks and encodes both images, writes the history, then the rows.`,
     'Bare calls are those of CheckAndMutateRow that apply-changes makes, 64 at a time as there: requests made beforehand, no history, nothing parsed. The SDK’s generated client, and grpc-js from the same .proto files with nothing over it.',
     'Medians of rounds in which each had its turn; x is that of what was found within a round. CPU is that of the process that calls; the server shares its 2 cores.',
-    ...(absent ? ['gcloud has no cbtemulator here: the embedded Bigtable alone.'] : []),
+    ...others,
     judgedOf(
       `Target, within ${timesMax} times of the faster bare calls`,
       measured,
@@ -81,6 +92,11 @@ const lagSection = (measured: readonly Measured[]): Section => ({
 
 export const benchRows = ({ quick }: { quick: boolean }): Promise<Section[]> =>
   withFolder(async (dir) => {
+    const load = loadOf()
     const { measured, absent } = await measure(dir, quick)
-    return [speedSection(measured, absent), lagSection(measured)]
+    const others = [
+      ...(absent ? ['gcloud has no cbtemulator here: the embedded Bigtable alone.'] : []),
+      ...loadNote(load),
+    ]
+    return [speedSection(measured, others), lagSection(measured)]
   })
