@@ -132,7 +132,7 @@ const appendPage = async (deps: RowsDeps, page: readonly ReadyChange[]): Promise
       for (const change of page) kept.push(...(await appendPage(deps, [change])))
       return kept
     }
-    if (only) await quarantine(deps, only.record, only.table.name, error)
+    if (only) await setAside(deps, only.record, { poison: error, rule: only.table, sighting: only })
     return []
   }
 }

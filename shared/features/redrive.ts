@@ -3,7 +3,7 @@ import { InvalidInputError } from '../errors.ts'
 import { type KeyNames, parseChange, ruleOfStream, sightingOf, type TableRule } from './change.ts'
 import type { Quarantined, RowsDeps } from './deps.ts'
 import { rereadRow } from './reread.ts'
-import { historyEntry } from './write.ts'
+import { historyEntry, unknownBefore } from './write.ts'
 
 /** `isComplete` is false where time ran out: call again. `failed` names the first 100 of `failures`. */
 export type Redriven = {
@@ -16,12 +16,14 @@ export type Redriven = {
 const failedListedMax = 100
 const reserveMs = 30_000
 
-/** What was before the change, where its images can be read at all. */
+/** What was before the change; where its images cannot be read or kept, that it is unknown, so that nobody asks a later one. */
 const addHistory = async (deps: RowsDeps, rule: TableRule, names: KeyNames, record: unknown): Promise<void> => {
   try {
     await deps.rows.history.append(rule.target, [historyEntry(rule, parseChange(record, rule, names))])
   } catch (error) {
-    if (!(error instanceof InvalidInputError)) throw error
+    const sighting = sightingOf(record, rule, names)
+    if (!(error instanceof InvalidInputError) || !sighting) throw error
+    await deps.rows.history.append(rule.target, [unknownBefore(sighting)])
   }
 }
 
