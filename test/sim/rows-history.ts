@@ -6,14 +6,15 @@ import { rereadRow } from '../../shared/features/reread.ts'
 import type { ItemKey } from '../../shared/features/row-key.ts'
 import { type ChangeVersion, fenceVersion } from '../../shared/features/version.ts'
 import { seeded } from '../support/weights-world.ts'
-import { type Lambda, pollShard } from './rows-lambda.ts'
+import type { Hazard } from './rows-hazards.ts'
+import { type Lambda, pollShard, redriveOnce } from './rows-lambda.ts'
 import { judge, type Judged } from './rows-oracle.ts'
 import { createSource, liveThrough, type Source } from './rows-source.ts'
 import { createWorld, type Design, keyOf, rule, tableName, type World } from './rows-world.ts'
 
 /** One random history of a table, its streams, and all that brings them over, and what must hold after it. */
 
-export type Outcome = Judged & { hazards: string[]; steps: number }
+export type Outcome = Judged & { hazards: Hazard[]; steps: number }
 
 type Stage = { world: World; source: Source; lambda: Lambda; touched: Set<string> }
 
@@ -32,7 +33,9 @@ const again = async (work: () => Promise<unknown>): Promise<void> => {
 
 const reread = async (stage: Stage, pk: string, fence?: ChangeVersion): Promise<void> => {
   const { world, touched } = stage
-  const { deps } = world.createProcess()
+  const process = world.createProcess()
+  const { deps } = process
+  process.late = world.random() < 0.5 ? 0 : world.whole(12)
   touched.add(pk)
   try {
     await again(() => rereadRow(deps, rule, itemKeyOf(pk), fence))
@@ -78,14 +81,7 @@ const backfill = async ({ world, source, touched }: Stage): Promise<void> => {
 }
 
 const redriveSometimes = async ({ world }: Stage): Promise<void> => {
-  for (let round = 0; round < 2; round += 1) {
-    await world.wait(world.whole(60))
-    try {
-      await redrive(world.createProcess().deps)
-    } catch (error) {
-      if (!isRetryable(error)) throw error
-    }
-  }
+  for (let round = 0; round < 3; round += 1) await redriveOnce(world)
 }
 
 /** A stream that was off lost changes: every row is read again, fenced by the stream that is on now. */
@@ -102,11 +98,13 @@ const liveAndFollow = async (stage: Stage): Promise<void> => {
     for (const shard of source.streams[epoch - 1] ?? []) followed.push(pollShard(lambda, shard))
   }
   const onEnabled = (): void => {
+    if (world.random() < 0.6) world.deploy(2)
+    else {
+      world.hazards.add('changes of a stream that is not configured')
+      followed.push(world.wait(world.whole(40)).then(() => world.deploy(2)))
+    }
     follow(2)
     followed.push(heal(stage))
-    if (world.random() < 0.6) return world.deploy(2)
-    world.hazards.add('changes of a stream that is not configured')
-    followed.push(world.wait(world.whole(40)).then(() => world.deploy(2)))
   }
   const living = liveThrough(world, source, onEnabled)
   follow(1)
@@ -120,9 +118,9 @@ const quiesce = async ({ world }: Stage): Promise<void> => {
   world.failureRate = 0
   world.deploy(2)
   world.refusals.rows = false
-  if (world.random() < 0.5) world.refusals.history = false
   world.now += 5000
-  for (let round = 0; round < 3 && world.quarantine.waiting.size > 0; round += 1) await redrive(world.createProcess().deps)
+  for (let round = 0; round < 3 && world.quarantine.waiting.size > 0; round += 1)
+    await redrive(world.createProcess().deps)
   for (const { record, reason } of world.quarantine.waiting.values())
     throw new Error(`cannot be redriven: ${reason} ${JSON.stringify(record)}`)
 }
@@ -167,4 +165,3 @@ export const runHistory = async (seed: number, design: Design = {}): Promise<Out
   const judged = await judge(world, source, { touched: stage.touched, unread: unreadOf(world, source) })
   return { ...judged, hazards: [...world.hazards].toSorted(), steps: world.steps() }
 }
-

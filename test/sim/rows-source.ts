@@ -41,7 +41,8 @@ const createNumbers = (world: World, digitsFirst: number): (() => string) => {
   let last = BigInt(String(1 + world.whole(9)) + '0'.repeat(digitsFirst - 1)) + BigInt(world.whole(1_000_000))
   return () => {
     const leap = world.random() < 0.15 && String(last).length < 40
-    last = leap ? last * 10n : last + BigInt(1 + world.whole(world.random() < 0.3 ? 100_000 : 5))
+    const step = BigInt(1 + world.whole(world.random() < 0.3 ? 100_000 : 5))
+    last = leap ? 10n ** BigInt(String(last).length) + step : last + step
     return String(last)
   }
 }
@@ -130,7 +131,7 @@ const changeOne = (world: World, source: Source, nextNumber: () => string): void
   if (!source.isOn) return void hazards.add('changes while no stream was on')
   const record = recordOf(world, source, operation, before)
   record.dynamodb.SequenceNumber = nextNumber()
-  const digits = String(own.at(-1)?.record?.dynamodb.SequenceNumber ?? '').length
+  const digits = own.at(-1)?.record?.dynamodb.SequenceNumber.length ?? 0
   if (digits > 0 && digits < record.dynamodb.SequenceNumber.length) hazards.add('sequence numbers of more digits')
   operation.record = record
   source.streams.at(-1)?.[index % source.shardsPerStream]?.records.push(record)

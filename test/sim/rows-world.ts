@@ -8,6 +8,7 @@ import type { RowsDeps } from '../../shared/features/deps.ts'
 import type { Item } from '../../shared/features/item.ts'
 import type { HistoryEntry, RowStore, RowWrite } from '../../shared/features/row-store.ts'
 import { rowsConfig } from '../support/rows-deps.ts'
+import type { Hazard } from './rows-hazards.ts'
 import { createScheduler, Killed } from './scheduler.ts'
 
 /** A table, its streams and its replica in memory, and the processes that work on them a step at a time. */
@@ -21,7 +22,7 @@ export const rule: TableRule = ruleOfTable(configs[0], tableName)
 export type Design = {
   /** Around the store of one process. */
   rows?(rows: RowStore): RowStore
-  hex?(bytes: number): string
+  hex?: (bytes: number) => string
 }
 
 /** What may happen to a process: late is how often its every step waits for another to go first. */
@@ -31,16 +32,18 @@ export type Mark = { key: string; version: string; time: number }
 export type World = {
   random: () => number
   /** A whole number from 0 to `end` - 1. */
-  whole(end: number): number
+  whole: (end: number) => number
   now: number
   deploy(epoch: number): void
   items: MemoryItems
   rows: MemoryRowStore
+  /** The same as the design reads it. */
+  view: RowStore
   quarantine: MemoryQuarantine
-  hazards: Set<string>
+  hazards: Set<Hazard>
   /** Every mark of an unknown past that anybody wrote. */
   marks: Mark[]
-  /** What Bigtable refuses is an item with an attribute `huge`, until this is 0. */
+  /** An item with an attribute `huge` is refused: as a row until that is put right, as the past of a change for ever or not at all. */
   refusals: { rows: boolean; history: boolean }
   failureRate: number
   wait(turns: number): Promise<void>
@@ -72,6 +75,9 @@ const watchTable = (world: World): RowStore => {
     ...rows,
     applyIfNewer: async (table, row) => {
       refuse(row)
+      const [stored] = await rows.read(table, [row.key])
+      if (stored?.marker && stored.marker.version > row.marker.version)
+        hazards.add('an older change that lands after a newer one')
       return perhapsTwice(() => rows.applyIfNewer(table, row))
     },
     replaceIf: async (table, row, expected) => {
@@ -112,26 +118,28 @@ export const createWorld = (random: () => number, design: Design): World => {
       throw new UnavailableError(`${when} ${step}`)
     }
   }
+  const rows = createMemoryRowStore({ tables: [tableName] })
   const world: World = {
     random,
     whole,
     now: firstMs + whole(1000),
     deploy: (epoch) => void (config = configs[epoch - 1] ?? config),
     items: createMemoryItems({ [tableName]: { partition: 'pk' } }),
-    rows: createMemoryRowStore({ tables: [tableName] }),
+    rows,
+    view: design.rows?.(rows) ?? rows,
     quarantine: createMemoryQuarantine(),
     hazards: new Set(),
     marks: [],
-    refusals: { rows: true, history: true },
+    refusals: { rows: true, history: random() < 0.5 },
     failureRate: 0,
     wait,
     createProcess: () => {
       const process: Process = { late: 0, isDead: false, isZombie: false, deps: {} as RowsDeps }
       const onStep = stepsOf(process)
-      const rows = design.rows?.(table) ?? table
+      const own = design.rows?.(table) ?? table
       process.deps = {
         config,
-        rows: { ...withSteps('rows', rows, onStep), history: withSteps('history', rows.history, onStep) },
+        rows: { ...withSteps('rows', own, onStep), history: withSteps('history', own.history, onStep) },
         source: withSteps('source', world.items, onStep),
         quarantine: withSteps('quarantine', world.quarantine, onStep),
         telemetry,
