@@ -3,7 +3,7 @@ import { mutants } from '../../test/sim/rows-mutants.ts'
 import { findControl, findMutant, runHistories } from '../../test/sim/rows-run.ts'
 import type { Run, RunResult, Topic } from './topic.ts'
 
-const blockHistories = 10_000
+const blockHistories = 5000
 const mutantSeedsMax = 5000
 const controlSeeds = 2000
 

@@ -30,7 +30,25 @@ const at = async (pk: string, second?: number): Promise<string> => {
   const value = answer.item['v']
   return value && 'S' in value ? value.S : '?'
 }
+const isTooLarge = (before: Uint8Array | string): boolean =>
+  typeof before !== 'string' && Buffer.from(before).includes('too large')
 const rule = () => ruleOfTable(deps.config, 'features')
+
+/** Answers around a change that was kept before its stream was configured; `nonce` is that of every reread. */
+const askRedriven = async (nonce?: string): Promise<string[]> => {
+  now = t0 + 1000
+  deps = createRowsTest({ nowSecond: () => now })
+  if (nonce !== undefined) deps.random = { ...deps.random, hex: () => nonce }
+  await apply(deps, [{ pk: 'a', second: t0, sequence: 1, after: v('1') }])
+  // The second stream is not configured yet: its change is kept whole.
+  const change = { pk: 'a', second: t0 + 20, sequence: 5, before: v('1'), after: v('2') }
+  await apply(deps, [{ ...change, epoch: 2 }])
+  deps.config = rowsConfig([1, 2])
+  await apply(deps, [{ pk: 'b', second: t0 + 10, sequence: 4, epoch: 2, after: v('x') }])
+  deps.source.put('features', { pk: { S: 'a' }, ...v('2') })
+  expect(await redrive(deps)).toMatchObject({ redriven: 1, failures: 0 })
+  return Promise.all([10, 19, 20, 1000].map((second) => at('a', t0 + second)))
+}
 
 describe('itemAt', () => {
   it('answers each second of a life: written, changed within one second, deleted, written again', async () => {
@@ -135,30 +153,14 @@ describe('itemAt', () => {
   })
 
   it('knows what a redriven change found: the mark of its reread has a nonce, and leaves that in place', async () => {
-    const redriven = async (nonce?: string): Promise<string[]> => {
-      now = t0 + 1000
-      deps = createRowsTest({ nowSecond: () => now })
-      if (nonce !== undefined) deps.random = { ...deps.random, hex: () => nonce }
-      await apply(deps, [{ pk: 'a', second: t0, sequence: 1, after: v('1') }])
-      // The second stream is not configured yet: its change is kept whole.
-      const change = { pk: 'a', second: t0 + 20, sequence: 5, before: v('1'), after: v('2') }
-      await apply(deps, [{ ...change, epoch: 2 }])
-      deps.config = rowsConfig([1, 2])
-      await apply(deps, [{ pk: 'b', second: t0 + 10, sequence: 4, epoch: 2, after: v('x') }])
-      deps.source.put('features', { pk: { S: 'a' }, ...v('2') })
-      expect(await redrive(deps)).toMatchObject({ redriven: 1, failures: 0 })
-      return Promise.all([10, 19, 20, 1000].map((second) => at('a', t0 + second)))
-    }
-    expect(await redriven()).toEqual(['1', '1', 'unknown', '2'])
-    expect(await redriven('0'.repeat(16))).toEqual(['unknown', 'unknown', 'unknown', '2'])
+    expect(await askRedriven()).toEqual(['1', '1', 'unknown', '2'])
+    expect(await askRedriven('0'.repeat(16))).toEqual(['unknown', 'unknown', 'unknown', '2'])
   })
 
   it('does not guess across a change whose history Bigtable refuses, before and after it is redriven', async () => {
-    const refuses = (before: Uint8Array | string): boolean =>
-      typeof before !== 'string' && Buffer.from(before).includes('too large')
     const { history } = deps.rows
     const append: RowStore['history']['append'] = async (table, entries) => {
-      if (entries.some(({ before }) => refuses(before))) throw new InvalidInputError('the entry is too large')
+      if (entries.some(({ before }) => isTooLarge(before))) throw new InvalidInputError('the entry is too large')
       await history.append(table, entries)
     }
     deps.rows = { ...deps.rows, history: { ...history, append } }
