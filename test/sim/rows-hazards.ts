@@ -6,6 +6,7 @@ export const hazards = [
   'a batch handed over twice',
   'a call that goes on after its time',
   'a change between a scan and its write',
+  'a clock that is off',
   'a reply that was lost',
   'a row read again without need',
   'a step that failed',

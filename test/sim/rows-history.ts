@@ -65,7 +65,7 @@ const backfill = async ({ world, source, touched }: Stage): Promise<void> => {
   while (!source.isOn) await world.wait(1)
   const pk = source.keys[world.whole(source.keys.length)]!
   const item = await world.items.get(tableName, keyOf(pk))
-  const scannedAtMs = world.now
+  const scannedAtMs = world.clockOf().now()
   const seen = source.operations.length
   if (!item || 'huge' in item) return
   world.hazards.add('a backfill')

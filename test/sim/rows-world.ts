@@ -26,7 +26,7 @@ export type Design = {
 }
 
 /** What may happen to a process: late is how often its every step waits for another to go first. */
-export type Process = { deps: RowsDeps; late: number; isDead: boolean; isZombie: boolean }
+export type Process = { deps: RowsDeps; late: number; isDead: boolean }
 export type Mark = { key: string; version: string; time: number }
 
 export type World = {
@@ -46,6 +46,8 @@ export type World = {
   /** An item with an attribute `huge` is refused: as a row until that is put right, as the past of a change for ever or not at all. */
   refusals: { rows: boolean; history: boolean }
   failureRate: number
+  /** What a process has for now. */
+  clockOf(): RowsDeps['clock']
   wait(turns: number): Promise<void>
   createProcess(): Process
   run(actors: readonly (() => Promise<unknown>)[]): Promise<void>
@@ -102,6 +104,7 @@ const telemetry = { count: () => undefined, log: () => undefined }
 export const createWorld = (random: () => number, design: Design): World => {
   const scheduler = createScheduler(random)
   const whole = (end: number): number => Math.floor(random() * end)
+  const clocksOffMs = random() < 0.1 ? 1500 : 0
   let config = configs[0]
   const wait = async (turns: number): Promise<void> => {
     for (let turn = 0; turn < turns; turn += 1) await scheduler.onStep('wait', 'before')
@@ -132,9 +135,14 @@ export const createWorld = (random: () => number, design: Design): World => {
     marks: [],
     refusals: { rows: true, history: random() < 0.5 },
     failureRate: 0,
+    clockOf: () => {
+      const offMs = clocksOffMs === 0 ? 0 : whole(2 * clocksOffMs) - clocksOffMs
+      if (offMs !== 0) world.hazards.add('a clock that is off')
+      return { now: () => world.now + offMs }
+    },
     wait,
     createProcess: () => {
-      const process: Process = { late: 0, isDead: false, isZombie: false, deps: {} as RowsDeps }
+      const process: Process = { late: 0, isDead: false, deps: {} as RowsDeps }
       const onStep = stepsOf(process)
       const own = design.rows?.(table) ?? table
       process.deps = {
@@ -143,7 +151,7 @@ export const createWorld = (random: () => number, design: Design): World => {
         source: withSteps('source', world.items, onStep),
         quarantine: withSteps('quarantine', world.quarantine, onStep),
         telemetry,
-        clock: { now: () => world.now },
+        clock: world.clockOf(),
         random: {
           next: random,
           hex: design.hex ?? ((bytes) => Array.from({ length: bytes }, () => toHex(whole(256))).join('')),
