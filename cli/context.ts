@@ -77,6 +77,19 @@ export const isMissingFile = (error: unknown): boolean =>
   'code' in error.cause &&
   error.cause.code === 'ENOENT'
 
+/** The configuration where there is one: undefined without a file that nobody asked for. */
+export const findConfig = async (
+  context: Pick<CliContext, 'cwd'>,
+  options: GlobalOptions,
+): Promise<Config | undefined> => {
+  try {
+    return await loadConfig(context, options)
+  } catch (error) {
+    if (options.config !== undefined || !isMissingFile(error)) throw error
+    return undefined
+  }
+}
+
 const findReplica = async (context: Pick<CliContext, 'cwd'>, options: GlobalOptions): Promise<Replica> => {
   if (options.replica !== undefined) return parseReplicaUrl(options.replica)
   try {

@@ -7,11 +7,15 @@ import * as ls from './commands/ls.ts'
 import * as redrive from './commands/redrive.ts'
 import * as restore from './commands/restore.ts'
 import * as rows from './commands/rows.ts'
+import * as rpo from './commands/rpo.ts'
+import * as status from './commands/status.ts'
+import * as trace from './commands/trace.ts'
 import type { CliContext, GlobalOptions } from './context.ts'
 import { AnsweredError, exitCodeOf, exitCodes, exitCodesHelp, InterruptedError } from './exit-codes.ts'
 import { renderJson } from './output.ts'
 
 const examples = `Examples:
+  lifeboat status
   lifeboat config init --account 123456789012 --bucket my-models
   lifeboat ls --replica gs://my-replica
   lifeboat restore llama --replica gs://my-replica --to ./llama
@@ -46,7 +50,8 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [ls, restore, rows, redrive, config, completion]) command.register(program, context)
+  for (const command of [status, rpo, ls, restore, rows, redrive, trace, config, completion])
+    command.register(program, context)
   return program
 }
 

@@ -1,12 +1,11 @@
 import type { Command } from 'commander'
-import type { RowStore } from '../../shared/features/row-store.ts'
 import { parseLimit, parsePastSecond } from '../arguments.ts'
 import type { CliContext } from '../context.ts'
 import { AnsweredError, unlessInterrupted } from '../exit-codes.ts'
 import { printable, renderJson, widthOf } from '../output.ts'
 import { getRow } from '../rows/get.ts'
 import { keyHelp, parseKeyText } from '../rows/key-text.ts'
-import { findRows, type RowsOptions } from '../rows/place.ts'
+import { type RowsOptions, withRows } from '../rows/place.ts'
 import { printScan } from '../rows/print-scan.ts'
 
 type GetOptions = RowsOptions & { at?: string }
@@ -14,21 +13,6 @@ type ScanOptions = GetOptions & { partition?: string; limit?: number }
 
 const secondOf = (context: CliContext, { at }: GetOptions): number | undefined =>
   at === undefined ? undefined : parsePastSecond(at, context.now())
-
-const withRows = async <T>(
-  context: CliContext,
-  table: string,
-  options: RowsOptions,
-  work: (rows: RowStore, target: string) => Promise<T>,
-): Promise<T> => {
-  const { place, target } = await findRows(context, table, options)
-  const opened = await context.openRows(place)
-  try {
-    return await work(opened.rows, target)
-  } finally {
-    await opened.close()
-  }
-}
 
 const get = async (context: CliContext, table: string, key: string, options: GetOptions): Promise<void> => {
   const readings = parseKeyText(key, 2)

@@ -1,6 +1,7 @@
 import type { Config } from '../../shared/config.ts'
 import { didYouMean } from '../../shared/config-problems.ts'
 import { InvalidInputError, NotFoundError } from '../../shared/errors.ts'
+import type { RowStore } from '../../shared/features/row-store.ts'
 import {
   type CliContext,
   configFile,
@@ -54,4 +55,20 @@ export const findRows = async (
     throw new InvalidInputError(`${file} has tables and no replica.bigtableInstance: where are their rows?`)
   const place = { projectId: project, instanceId: bigtableInstance }
   return { place: appProfile === undefined ? place : { ...place, appProfileId: appProfile }, target: target ?? table }
+}
+
+/** Does `work` on the rows of a table, and closes what was opened for it. */
+export const withRows = async <T>(
+  context: CliContext,
+  table: string,
+  options: RowsOptions,
+  work: (rows: RowStore, target: string) => Promise<T>,
+): Promise<T> => {
+  const { place, target } = await findRows(context, table, options)
+  const opened = await context.openRows(place)
+  try {
+    return await work(opened.rows, target)
+  } finally {
+    await opened.close()
+  }
 }
