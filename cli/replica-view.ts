@@ -1,6 +1,7 @@
 import type { Config } from '../shared/config.ts'
 import { configSchema } from '../shared/config-schema.ts'
 import type { BlobStat, BlobStore } from '../shared/ports.ts'
+import { inContext } from '../shared/weights/restore-read.ts'
 import { type CliContext, findConfig, type GlobalOptions } from './context.ts'
 import { createCounter } from './progress.ts'
 
@@ -35,6 +36,15 @@ const copiedConfig = async (store: BlobStore): Promise<Config | undefined> => {
   } catch (error) {
     if (error instanceof SyntaxError) return undefined
     throw error
+  }
+}
+
+/** Runs `work` on a record that the AWS side wrote: one that cannot be read is damage and no fault of the user's. */
+export const asStored = async <T>(work: Promise<T>): Promise<T> => {
+  try {
+    return await work
+  } catch (error) {
+    throw inContext('the replica', error)
   }
 }
 

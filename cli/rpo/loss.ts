@@ -4,6 +4,7 @@ import { listReleases } from '../../shared/weights/catalog.ts'
 import { type Failure, listFailures, listWaiting } from '../../shared/weights/catalog-failures.ts'
 import { type PendingObject, surveyObjects } from '../../shared/weights/catalog-pending.ts'
 import type { WaitingRecord } from '../../shared/weights/manifest.ts'
+import { asStored } from '../replica-view.ts'
 import { ageSeconds, isStale } from '../status/alarms.ts'
 
 /** What the replica does not have, as far as the replica knows of it. */
@@ -25,7 +26,7 @@ const changedAt = ({ record }: PendingObject): number => Date.parse(record.sourc
 
 export const findLoss = async (store: BlobStore, nowMs: number): Promise<Loss> => {
   // The heartbeat first: a message that is planned in between is then counted twice rather than not at all.
-  const heartbeat = await newestHeartbeat(store, nowMs)
+  const heartbeat = await asStored(newestHeartbeat(store, nowMs))
   const [survey, refused, releases] = await Promise.all([
     surveyObjects(store, { namesMax: everything, readsMax: everything }),
     listFailures(store, everything, ({ key }) => key !== undefined, 'refused'),

@@ -1,6 +1,6 @@
 import type { Heartbeat } from '../../shared/proof/heartbeat.ts'
 import { humanDuration, plural } from '../output.ts'
-import type { Facts, Proof } from './gather.ts'
+import type { Facts, Proof, ScrubProof } from './gather.ts'
 
 /** What is wrong, as far as the replica tells. */
 
@@ -95,6 +95,16 @@ const tableAlarms = ({ heartbeat, config }: Facts): Alarm[] =>
 const foundText = ({ outcome, findings }: Proof): string =>
   findings > 0 ? `${outcome} with ${plural(findings, 'finding')}` : outcome
 
+const slowAlarm = (scrub: ScrubProof | undefined, nowMs: number): Alarm[] => {
+  if (!scrub) return []
+  const ageDays = ageSeconds(scrub.at, nowMs) / 86_400
+  const days = scrub.coverageDays ?? 0
+  if (days > scrubDaysMax)
+    return [alarm('scrub-slow', 'unknown', `the scrub takes ${Math.ceil(days)} days for everything, more than 30`)]
+  if (ageDays <= scrubDaysMax) return []
+  return [alarm('scrub-slow', 'unknown', `the last scrub is of ${Math.floor(ageDays)} days ago, more than 30`)]
+}
+
 const proofAlarms = ({ proofs: { validate, scrub, reconcile, drill }, nowMs }: Facts): Alarm[] => {
   const failed = (what: string, proof: Proof | undefined): Alarm[] =>
     proof?.outcome === 'failed' ? [alarm(`${what}-failed`, 'problem', `${what} ${foundText(proof)}`)] : []
@@ -106,16 +116,13 @@ const proofAlarms = ({ proofs: { validate, scrub, reconcile, drill }, nowMs }: F
     const isProof = validate.outcome === 'passed' || validate.outcome === 'failed'
     return isProof ? [] : [alarm('validation-incomplete', 'unknown', `the last validation is ${validate.outcome}`)]
   }
-  const days = scrub?.coverageDays ?? 0
   return [
     ...failed('validation', validate),
     ...failed('scrub', scrub),
     ...failed('reconcile', reconcile),
     ...failed('drill', drill),
     ...late(),
-    ...(days > scrubDaysMax
-      ? [alarm('scrub-slow', 'unknown', `the scrub takes ${Math.ceil(days)} days for everything, more than 30`)]
-      : []),
+    ...slowAlarm(scrub, nowMs),
   ]
 }
 

@@ -1,13 +1,13 @@
 import type { Config } from '../../shared/config.ts'
 import type { BlobStore } from '../../shared/ports.ts'
 import { type Heartbeat, newestHeartbeat } from '../../shared/proof/heartbeat.ts'
-import { newestReport, type ReportKind } from '../../shared/proof/report.ts'
+import { newestReport, type Report, type ReportKind } from '../../shared/proof/report.ts'
 import { listReleases } from '../../shared/weights/catalog.ts'
 import { listFailures, listWaiting } from '../../shared/weights/catalog-failures.ts'
 import { type PendingObject, surveyObjects } from '../../shared/weights/catalog-pending.ts'
 import { versionNameOf } from '../../shared/weights/catalog-read.ts'
 import { namesMaxDefault, recordsMaxDefault } from '../ls/listing.ts'
-import type { ReplicaView } from '../replica-view.ts'
+import { asStored, type ReplicaView } from '../replica-view.ts'
 
 /** Everything that the screen shows, read from the replica alone. */
 
@@ -67,7 +67,8 @@ const readKept = async (store: BlobStore) => {
 
 /** The newest report that is about everything, for what no heartbeat tells. */
 const reported = async (store: BlobStore, kind: ReportKind): Promise<Proof | undefined> => {
-  const found = await newestReport(store, kind, ({ scope }) => scope === null || kind !== 'validate')
+  const wanted = ({ scope }: Report): boolean => scope === null || kind !== 'validate'
+  const found = await asStored(newestReport(store, kind, wanted))
   if (!found) return undefined
   const { endedAt, outcome, findingsTotal } = found.report
   return { at: endedAt, outcome, findings: findingsTotal, report: found.name }
@@ -85,7 +86,7 @@ const readProofs = async (store: BlobStore, heartbeat: Heartbeat | undefined): P
 
 export const gather = async ({ store, url, config }: ReplicaView, nowMs: number): Promise<Facts> => {
   // The heartbeat first: what is sealed in between is then in the replica and no longer pending.
-  const heartbeat = await newestHeartbeat(store, nowMs)
+  const heartbeat = await asStored(newestHeartbeat(store, nowMs))
   const [objects, refused, proofs] = await Promise.all([
     readKept(store),
     listFailures(store, recordsMaxDefault, ({ key }) => key !== undefined, 'refused'),
