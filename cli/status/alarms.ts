@@ -77,6 +77,9 @@ const objectAlarms = (facts: Facts): Alarm[] => {
   ]
 }
 
+const foundText = ({ outcome, findings }: Proof): string =>
+  findings > 0 ? `${outcome} with ${plural(findings, 'finding')}` : outcome
+
 const tableAlarms = ({ heartbeat, config }: Facts): Alarm[] =>
   (heartbeat?.tables ?? []).flatMap((entry) => {
     const { table, quarantined } = entry
@@ -92,9 +95,6 @@ const tableAlarms = ({ heartbeat, config }: Facts): Alarm[] =>
     ]
   })
 
-const foundText = ({ outcome, findings }: Proof): string =>
-  findings > 0 ? `${outcome} with ${plural(findings, 'finding')}` : outcome
-
 const slowAlarm = (scrub: ScrubProof | undefined, nowMs: number): Alarm[] => {
   if (!scrub) return []
   const ageDays = ageSeconds(scrub.at, nowMs) / 86_400
@@ -105,26 +105,27 @@ const slowAlarm = (scrub: ScrubProof | undefined, nowMs: number): Alarm[] => {
   return [alarm('scrub-slow', 'unknown', `the last scrub is of ${Math.floor(ageDays)} days ago, more than 30`)]
 }
 
-const proofAlarms = ({ proofs: { validate, scrub, reconcile, drill }, nowMs }: Facts): Alarm[] => {
-  const failed = (what: string, proof: Proof | undefined): Alarm[] =>
-    proof?.outcome === 'failed' ? [alarm(`${what}-failed`, 'problem', `${what} ${foundText(proof)}`)] : []
-  const age = validate && ageSeconds(validate.at, nowMs)
-  const late = (): Alarm[] => {
-    if (age === undefined || !validate) return [alarm('validation-old', 'unknown', 'nothing was ever validated')]
-    if (age > validationSecondsMax)
-      return [alarm('validation-old', 'unknown', `the last validation is of ${inSeconds(age)} ago, due every 26h`)]
-    const isProof = validate.outcome === 'passed' || validate.outcome === 'failed'
-    return isProof ? [] : [alarm('validation-incomplete', 'unknown', `the last validation is ${validate.outcome}`)]
-  }
-  return [
-    ...failed('validation', validate),
-    ...failed('scrub', scrub),
-    ...failed('reconcile', reconcile),
-    ...failed('drill', drill),
-    ...late(),
-    ...slowAlarm(scrub, nowMs),
-  ]
+const failedAlarm = (what: string, proof: Proof | undefined): Alarm[] =>
+  proof?.outcome === 'failed' ? [alarm(`${what}-failed`, 'problem', `${what} ${foundText(proof)}`)] : []
+
+/** Only a validation that ended proves anything, and not for long. */
+const validationAlarm = (validate: Proof | undefined, nowMs: number): Alarm[] => {
+  if (!validate) return [alarm('validation-old', 'unknown', 'nothing was ever validated')]
+  const age = ageSeconds(validate.at, nowMs)
+  if (age > validationSecondsMax)
+    return [alarm('validation-old', 'unknown', `the last validation is of ${inSeconds(age)} ago, due every 26h`)]
+  const hasEnded = validate.outcome === 'passed' || validate.outcome === 'failed'
+  return hasEnded ? [] : [alarm('validation-incomplete', 'unknown', `the last validation is ${validate.outcome}`)]
 }
+
+const proofAlarms = ({ proofs: { validate, scrub, reconcile, drill }, nowMs }: Facts): Alarm[] => [
+  ...failedAlarm('validation', validate),
+  ...failedAlarm('scrub', scrub),
+  ...failedAlarm('reconcile', reconcile),
+  ...failedAlarm('drill', drill),
+  ...validationAlarm(validate, nowMs),
+  ...slowAlarm(scrub, nowMs),
+]
 
 const order: readonly Severity[] = ['problem', 'behind', 'unknown']
 

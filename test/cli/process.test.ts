@@ -113,7 +113,7 @@ describe('the command as a process, over the embedded Cloud Storage, with AWS ou
     const guard = join(dir, 'guard.mjs')
     await writeFile(guard, guardText)
     const guarded = (url: string) => ({
-      NODE_OPTIONS: `--import ${pathToFileURL(guard)}`,
+      NODE_OPTIONS: `--import ${pathToFileURL(guard).href}`,
       GUARD_PORT: new URL(url).port,
     })
     const env = guarded(gcs.url)

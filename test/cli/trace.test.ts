@@ -168,9 +168,10 @@ time                      after  stage     what
   })
 })
 
+const item = (plan: string) => ({ user: { S: 'alice' }, at: { N: '17' }, plan: { S: plan } })
+
 describe('the trace of a row', () => {
   const arn = rowsConfig.tables[0]!.streams[0]!.arn
-  const item = (plan: string) => ({ user: { S: 'alice' }, at: { N: '17' }, plan: { S: plan } })
   const story: Put[] = [
     { time: '2026-05-01T10:00:00Z', after: item('free') },
     { time: '2026-05-01T11:00:00Z', before: item('free'), after: item('paid') },
