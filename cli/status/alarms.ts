@@ -52,6 +52,14 @@ const lagAlarm = (
   return [alarm('lag-over-rpo', 'behind', text, subject)]
 }
 
+/** Late or not, nobody can tell without a target. */
+const targetAlarm = ({ heartbeat, pending, config }: Facts): Alarm[] => {
+  const lags = [heartbeat?.objects, ...(heartbeat?.tables ?? [])].map((lag) => lag?.lagSeconds ?? 0)
+  const hasLag = Math.max(...lags) > 0 || (pending?.length ?? 0) > 0
+  if (config || !hasLag) return []
+  return [alarm('rpo-unknown', 'unknown', 'no RPO to compare with: give a configuration by --config')]
+}
+
 /** What the heartbeat does not tell yet, or no longer: a plan that waits longer than all of the RPO. */
 const pendingAlarm = ({ pending, config, nowMs }: Facts): Alarm[] => {
   const [oldest] = pending ?? []
@@ -134,7 +142,7 @@ const worstFirst = (a: Alarm, b: Alarm): number => order.indexOf(a.severity) - o
 /** The worst first, but before all of them that of the heartbeat, on which the others rest. */
 export const alarmsOf = (facts: Facts): Alarm[] => [
   ...heartbeatAlarms(facts),
-  ...[...objectAlarms(facts), ...tableAlarms(facts), ...proofAlarms(facts)].sort(worstFirst),
+  ...[...targetAlarm(facts), ...objectAlarms(facts), ...tableAlarms(facts), ...proofAlarms(facts)].sort(worstFirst),
 ]
 
 export type Verdict = 'protected' | 'behind' | 'unknown' | 'problems found'

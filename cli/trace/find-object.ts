@@ -1,4 +1,4 @@
-import { NotFoundError } from '../../shared/errors.ts'
+import { InvalidInputError, NotFoundError } from '../../shared/errors.ts'
 import type { BlobStore } from '../../shared/ports.ts'
 import { listFailures } from '../../shared/weights/catalog-failures.ts'
 import { versionNamed, versionsOf } from '../../shared/weights/catalog-objects.ts'
@@ -64,29 +64,29 @@ export const findByUrl = async (store: BlobStore, bucket: string, text: string):
   )
 }
 
-/** The object version of a trace id, as logs have it. */
+const failuresAlone = (failed: ObjectTrace['failed']): ObjectTrace => {
+  const [record] = failed
+  const { bucket = '', key = record?.name ?? '', version = '' } = record ?? {}
+  const object = { bucket, key, version }
+  return { object, plans: [], sealed: [], cancelled: [], releases: [], waiting: [], failed, deleted: [] }
+}
+
+/** The object version of a trace id, as logs have it; for an event that was refused, what is known of it. */
 export const findById = async (store: BlobStore, traceId: string): Promise<ObjectTrace> => {
   const { object, failed } = await findByTraceId(store, traceId)
-  if (object) {
+  if (!object && failed.length === 0)
+    throw new NotFoundError(
+      `the replica has no object of trace ${traceId}; the change of a row is found by its key: "lifeboat trace TABLE KEY"`,
+    )
+  if (!object) return failuresAlone(failed)
+  try {
     const trace = await traceObject(store, object)
     // An event that was refused has a trace of its own, beside that of its object.
     const more = failed.filter((record) => trace.failed.every((known) => known.traceId !== record.traceId))
     return { ...trace, failed: [...trace.failed, ...more] }
-  }
-  const [record] = failed
-  if (!record)
-    throw new NotFoundError(
-      `the replica has no object of trace ${traceId}; the change of a row is found by its key: "lifeboat trace TABLE KEY"`,
-    )
-  const { bucket = '', key = record.name ?? '', version = '' } = record
-  return {
-    object: { bucket, key, version },
-    plans: [],
-    sealed: [],
-    cancelled: [],
-    releases: [],
-    waiting: [],
-    failed,
-    deleted: [],
+  } catch (error) {
+    // What was refused may bear names that no other record can have.
+    if (!(error instanceof InvalidInputError) || failed.length === 0) throw error
+    return failuresAlone(failed)
   }
 }

@@ -143,21 +143,24 @@ const releasesOf = async (
 }
 
 /** Whether the replica has any record of the object version. */
-export const isTraced = ({ plans, sealed, cancelled, failed }: ObjectTrace): boolean =>
+export const isTraced = ({
+  plans,
+  sealed,
+  cancelled,
+  failed,
+}: Pick<ObjectTrace, 'plans' | 'sealed' | 'cancelled' | 'failed'>): boolean =>
   plans.length + sealed.length + cancelled.length + failed.length > 0
 
 /** Whatever the replica has of an object version; every list may be empty. */
 export const traceObject = async (store: BlobStore, object: ObjectVersion): Promise<ObjectTrace> => {
-  const plans = await plansOf(store, object)
-  const { sealed, cancelled } = await manifestsOf(store, object)
-  const { byManifest } = await findDeletions(store, object.bucket, object.key, sealed, recordsMax)
-  return {
-    object,
-    plans,
-    sealed,
-    cancelled,
-    ...(await releasesOf(store, object, sealed)),
-    failed: await readFailures(store, traceIdOf(object.bucket, object.key, object.version)),
-    deleted: [...new Set(byManifest.values())],
+  const { bucket, key, version } = object
+  const own = {
+    plans: await plansOf(store, object),
+    ...(await manifestsOf(store, object)),
+    failed: await readFailures(store, traceIdOf(bucket, key, version)),
   }
+  if (!isTraced(own)) return { object, ...own, releases: [], waiting: [], deleted: [] }
+  const { byManifest } = await findDeletions(store, bucket, key, own.sealed, recordsMax)
+  const deleted = [...new Set(byManifest.values())]
+  return { object, ...own, ...(await releasesOf(store, object, own.sealed)), deleted }
 }

@@ -129,9 +129,10 @@ describe('what the replica tells without a heartbeat', () => {
     const { code, stdout } = await show(store)
     expect(code).toBe(1)
     expect(stdout).toBe(`\
-Unknown: 1 alarm
+Unknown: 2 alarms
 replica    gs://replica/, no heartbeat
 alarms     no heartbeat for a week: lags, queues and checks are unknown
+           no RPO to compare with: give a configuration by --config
 models     1 model, 1 version protected, 1 unverified
 objects    4 versions, 2 in no release
 pending    1, 3.0 MiB; oldest for 1h 30m: s3://models/new/1/late
@@ -175,10 +176,10 @@ describe('the targets that the lag is compared with', () => {
       const { alarms, rpo } = JSON.parse(stdout) as Answer
       return { alarms: alarms.map(({ name }) => name), rpo }
     }
-    expect(await names()).toEqual({ alarms: [], rpo: null })
+    expect(await names()).toEqual({ alarms: ['rpo-unknown'], rpo: null })
     expect((await show(store)).stdout).toContain('lag        16m 40s, RPO not known here; canary 3m ago\n')
     await store.create('config/ffffffffffffffff.json', Buffer.from('{"formatVersion": 7}'))
-    expect(await names()).toEqual({ alarms: [], rpo: null })
+    expect(await names()).toEqual({ alarms: ['rpo-unknown'], rpo: null })
     await copyConfig(store)
     expect(await names()).toMatchObject({ alarms: ['lag-over-rpo'], rpo: { objectsMinutes: 15 } })
     const config = {
