@@ -1,6 +1,6 @@
 import { keySqueeze, type Listing, versionSqueeze } from '../ls/listing.ts'
 import { humanAge, humanBytes, labelColumns, labelled, plural, printable, renderTable } from '../output.ts'
-import { inSeconds } from '../status/alarms.ts'
+import { inSeconds, tellsQueues } from '../status/alarms.ts'
 import {
   type Loss,
   lossVerdict,
@@ -134,7 +134,7 @@ export const showLoss = (loss: Loss, view: View): Listing & { verdict: LossVerdi
       oldestChangeAt: objects[0]?.record.source.lastModified ?? null,
       refused: refused.length,
       waiting: waiting.length,
-      messages: heartbeat ? messagesIn(heartbeat) : null,
+      messages: heartbeat && tellsQueues(heartbeat) ? messagesIn(heartbeat) : null,
     },
     objects: objects.slice(0, limit).map(objectJson),
     refused: refused.slice(0, limit).map(({ bucket, key, version, reason, at, traceId }) => ({

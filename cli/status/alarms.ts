@@ -19,6 +19,9 @@ export const ageSeconds = (at: string, nowMs: number): number => Math.max(0, (no
 export const isStale = ({ at, everySeconds }: Heartbeat, nowMs: number): boolean =>
   ageSeconds(at, nowMs) > beatsMissedMax * everySeconds
 
+/** A heartbeat has no queues where they could not be asked. */
+export const tellsQueues = ({ objects }: Heartbeat): boolean => objects.queues.length > 0 || objects.lagSeconds !== null
+
 const alarm = (name: string, severity: Severity, text: string, subject: string | null = null): Alarm => ({
   name,
   severity,

@@ -11,7 +11,7 @@ import {
   renderTable,
   roughDuration,
 } from '../output.ts'
-import { ageSeconds, type Alarm, alarmsOf, inSeconds, verdictOf } from './alarms.ts'
+import { ageSeconds, type Alarm, alarmsOf, inSeconds, tellsQueues, verdictOf } from './alarms.ts'
 import type { Facts, Proof } from './gather.ts'
 
 /** One screen: at most 24 lines of 80 columns, whatever there is. */
@@ -51,7 +51,8 @@ const urlOf = ({ bucket, key }: { bucket: string; key: string }): string => `s3:
 
 const pendingText = ({ pending, morePending, heartbeat, nowMs }: Facts): string => {
   if (!pending) {
-    const then = heartbeat?.objects.pending
+    // Where it could not be measured the heartbeat has a zero.
+    const then = heartbeat?.objects.lagSeconds === null ? undefined : heartbeat?.objects.pending
     return then ? `${then.count}, ${humanBytes(then.bytes)}, then` : 'unknown: "lifeboat rpo" looks at every name'
   }
   const [oldest] = pending
@@ -72,7 +73,7 @@ const objectsLag = ({ heartbeat, config, nowMs }: Facts): string => {
 }
 
 const queuesText = ({ heartbeat }: Facts): string => {
-  if (!heartbeat) return 'unknown'
+  if (!heartbeat || !tellsQueues(heartbeat)) return 'unknown'
   const { queues, deadLetters } = heartbeat.objects
   const messages = queues.reduce((sum, queue) => sum + queue.messages, 0)
   const oldest = Math.max(0, ...queues.map(({ oldestSeconds }) => oldestSeconds ?? 0))

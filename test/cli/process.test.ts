@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type GcsServer, startGcs } from '../../local/gcs/server.ts'
 import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../../shared/clouds/gcp/storage-client.ts'
-import { beat, tableBeat } from '../support/heartbeat.ts'
+import type { BlobStore } from '../../shared/ports.ts'
+import { beat, copyConfig, tableBeat } from '../support/heartbeat.ts'
 import { noise, writeObject, writeRelease, type WrittenObject } from '../support/replica.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -19,22 +20,16 @@ const chunkBytes = 50_000
 
 let dir: string
 let gcs: GcsServer
+let store: BlobStore
 let weights: WrittenObject
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'lifeboat-process-'))
   gcs = await startGcs({ dir: join(dir, 'gcs') })
   const storage = createStorage({ projectId: 'p', endpoint: gcs.url, token: 'lifeboat-admin' })
   await storage.createBucket('replica')
-  const store = createGcsBlobStore({ storage, bucket: 'replica', prefix: 'team' })
+  store = createGcsBlobStore({ storage, bucket: 'replica', prefix: 'team' })
   weights = await writeObject(store, { key: 'llama/1/weights', bytes: noise(2_000_000, 1), chunkBytes })
   await writeRelease(store, { model: 'llama', version: '1', files: [{ path: 'weights', object: weights }] })
-  const at = new Date().toISOString()
-  const proof = { at, outcome: 'passed', report: null, findings: 0 }
-  await beat(store, {
-    at,
-    tables: [tableBeat('users', { featureTime: at })],
-    proofs: { validate: proof, scrub: { ...proof, coverageDays: 1 } },
-  })
 })
 afterAll(async () => {
   await gcs.close()
@@ -110,6 +105,14 @@ describe('the command as a process, over the embedded Cloud Storage, with AWS ou
   })
 
   test('on call needs no variable of AWS and no address but the replica', async () => {
+    await copyConfig(store)
+    const at = new Date().toISOString()
+    const proof = { at, outcome: 'passed', report: null, findings: 0 }
+    await beat(store, {
+      at,
+      tables: [tableBeat('users', { featureTime: at })],
+      proofs: { validate: proof, scrub: { ...proof, coverageDays: 1 } },
+    })
     const guard = join(dir, 'guard.mjs')
     await writeFile(guard, guardText)
     const guarded = (url: string) => ({

@@ -110,6 +110,16 @@ drill      none yet
       'objects    more than 100000 versions\npending    unknown: "lifeboat rpo" looks at every name\n',
     )
   })
+
+  test('queues that did not answer are not empty ones', async () => {
+    const store = createMemoryBlobStore()
+    await copyConfig(store)
+    await beat(store, { objects: { lagSeconds: null, unknown: ['queues: no answer'], queues: [] } })
+    const { stdout } = await show(store)
+    expect(stdout).toContain('lag        unknown, RPO 15m; canary 3m ago\nqueues     unknown\n')
+    const rpo = await runCli(['rpo', '--json'], { store })
+    expect(JSON.parse(rpo.stdout)).toMatchObject({ lost: 'unknown', totals: { messages: null } })
+  })
 })
 
 describe('what the replica tells without a heartbeat', () => {
