@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { createMemoryBlobStore } from '../../shared/clouds/memory/blob-store.ts'
 import type { BlobStore } from '../../shared/ports.ts'
 import { runCli } from '../support/cli.ts'
+import { writeTroubles } from '../support/cli-replica.ts'
 import { beat, copyConfig, healthyStore, tableBeat } from '../support/heartbeat.ts'
-import { writePending } from '../support/replica.ts'
+import { noise, writeObject, writePending } from '../support/replica.ts'
 
 type Beat = Parameters<typeof beat>[1]
 type Answer = { verdict: string; alarms: { name: string; text: string }[]; [field: string]: unknown }
@@ -125,5 +126,21 @@ describe('alarms', () => {
     ])
     const { stdout } = await runCli(['status'], { store, columns: 80 })
     expect(stdout).toContain('pending    1, 3.0 MiB; oldest for 1h 30m: s3://models/new/1/late\n')
+  })
+
+  test('a lag that the heartbeat tells is not told again by the plan that waits', async () => {
+    const store = createMemoryBlobStore()
+    await copyConfig(store)
+    await writePending(store, late)
+    await beat(store, { objects: { lagSeconds: 5460 } })
+    expect((await answer(store)).alarms.map(({ name }) => name)).toEqual(['lag-over-rpo'])
+  })
+
+  test('what was refused is shown until the replica has it', async () => {
+    const store = await healthyStore()
+    await writeTroubles(store)
+    expect(await answer(store)).toMatchObject({ code: 0, refused: 1 })
+    await writeObject(store, { key: 'evil\u001b[2Jname', version: 'v9', bytes: noise(10, 1) })
+    expect(await answer(store)).toMatchObject({ code: 0, refused: 0 })
   })
 })

@@ -2,6 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { parseKeyText } from '../../cli/rows/key-text.ts'
+import { traceRow } from '../../cli/trace/row.ts'
 import { createMemoryBlobStore, type MemoryBlobStore } from '../../shared/clouds/memory/blob-store.ts'
 import { createMemoryRowStore, type MemoryRowStore } from '../../shared/clouds/memory/row-store.ts'
 import { changeTraceId } from '../../shared/features/trace.ts'
@@ -52,6 +54,8 @@ describe('the trace of an object', () => {
     await writePending(store, { key: 'other', planId: 'cd', plannedAt: '2026-05-02T10:00:00Z' })
     const object = await write()
     await writeRelease(store, { model: 'llama', version: '1', files: [{ path: 'w', object }] })
+    const other = await writeObject(store, { key: 'other', bytes: noise(10, 2) })
+    await writeRelease(store, { model: 'other', version: '1', files: [{ path: 'w', object: other }] })
     const { code, stdout } = await cli(traceId)
     expect(code).toBe(0)
     expect(stdout).toBe(`\
@@ -214,6 +218,17 @@ time                  change           before   trace
       ],
     })
     expect((await cli('users', 'user=alice,at=17', '--limit', '2')).stdout).toContain('the last 2 of 3')
+  })
+
+  test('the stream of a change is that of its epoch', async () => {
+    const streams = [
+      { arn: arn.replace('2026-01-01', '2025-01-01'), epoch: 0 },
+      { arn, epoch: 1 },
+    ]
+    const place = { table: 'users', target: 'users-copy', streams }
+    const readings = parseKeyText('user=alice,at=17', 2)
+    const { json } = await traceRow(rows, place, readings, { limit: 1, width: undefined })
+    expect(json['changes']).toMatchObject([{ traceId: changeTraceId(arn, sequenceOf(3)) }])
   })
 
   test('without a configuration no trace id is told', async () => {
