@@ -1,27 +1,15 @@
-import { forEachBounded, mapInOrder, toArray } from '../bounded.ts'
+import { mapInOrder, toArray } from '../bounded.ts'
 import type { Config } from '../config.ts'
-import { decodeValue } from '../features/attribute-value.ts'
-import type { StoredRow } from '../features/row-store.ts'
 import type { Deadline } from '../weights/deps.ts'
 import type { Attempts } from './attempt.ts'
-import { canaryAttribute, type CanaryConfig, canaryKey, placeCanaries } from './canary.ts'
 import { ageSeconds, type Lag, type Reading, worstOf } from './lag.ts'
-import type { LagDeps, Quarantined, RowsLagDeps } from './lag-deps.ts'
+import type { LagDeps, Quarantined } from './lag-deps.ts'
 import type { LagState, Placement } from './lag-state.ts'
+import { measureRowCanaries, type RowCanaryDeps } from './row-canaries.ts'
 
 /** How old the oldest change of a table's items is that is not in its rows. */
 
 type Table = Config['tables'][number]
-type Deps = Pick<LagDeps, 'clock' | 'wait'> & RowsLagDeps
-
-/** What one call may take for what is done one after another; the rest of its time is for everything else. */
-const placeMs = 20_000
-const applyMs = 15_000
-/** More than is kept from every part (measure-lag.ts), so that what is late is told and not cut off. */
-const reserveMs = 15_000
-const pollMs = 500
-const writesAtOnce = 25
-const shardsNamed = 3
 
 export type TableMeasured = {
   table: string
@@ -35,71 +23,6 @@ export type TableMeasured = {
   placement: Placement | undefined
 }
 
-/** When the canary was written whose row this is; undefined where there is none yet. */
-const writtenAtOf = (row: StoredRow | undefined): number | undefined => {
-  const cell = row?.cells.get(canaryAttribute)
-  if (cell === undefined || row?.marker?.tombstone !== false) return undefined
-  const value = decodeValue(cell)
-  const ms = 'N' in value ? Number(value.N) : NaN
-  return Number.isFinite(ms) ? ms : undefined
-}
-
-/** Writes every placed canary and waits for its row; answers what each shard's row says in the end. */
-const roundTrip = async (
-  { rows, items, clock, wait }: Deps,
-  table: { name: string; target: string; canary: CanaryConfig; endMs: number },
-  shards: Placement['shards'],
-): Promise<Map<string, number | undefined>> => {
-  const shardIds = Object.keys(shards)
-  if (shardIds.length === 0) return new Map()
-  const keys = await items.keys(table.name)
-  const canaries = Object.values(shards).map((number) => canaryKey(keys, table.canary, number))
-  const begun = clock.now()
-  await forEachBounded(canaries, writesAtOnce, async ({ item }) => void (await items.write(table.name, item, begun)))
-  for (;;) {
-    const stored = await rows.read(
-      table.target,
-      canaries.map(({ row }) => row),
-    )
-    const times = stored.map(writtenAtOf)
-    const isApplied = times.every((time) => time !== undefined && time >= begun)
-    if (isApplied || clock.now() >= table.endMs)
-      return new Map(shardIds.map((shardId, index) => [shardId, times[index]]))
-    await wait(pollMs)
-  }
-}
-
-type CanariesMeasured = { reading: Reading; at: number | undefined; placement: Placement }
-
-const measureCanaries = async (
-  deps: Deps,
-  table: Table & { canary: CanaryConfig },
-  before: Placement | undefined,
-  deadline: Deadline,
-): Promise<CanariesMeasured> => {
-  const { name, target = name, canary, streams } = table
-  const streamArn = streams.at(-1)?.arn ?? ''
-  const within = (ms: number): number => deps.clock.now() + Math.min(ms, deadline.remainingMs() - reserveMs)
-  const open = await deps.items.openShards(streamArn)
-  const place = { name, streamArn, open, canary, endMs: within(placeMs) }
-  const placement = await placeCanaries(deps, place, before)
-  const times = await roundTrip(deps, { name, target, canary, endMs: within(applyMs) }, placement.shards)
-  if (open.length === 0)
-    return {
-      reading: { unknown: `stream ${streamArn} is not enabled: nothing of it is replicated` },
-      at: undefined,
-      placement,
-    }
-  const without = open.filter((shardId) => times.get(shardId) === undefined)
-  if (without.length > 0) {
-    const named = `${without.slice(0, shardsNamed).join(', ')}${without.length > shardsNamed ? ', ...' : ''}`
-    const unknown = `table ${name}: no canary has come through ${without.length} of ${open.length} open shards (${named})`
-    return { reading: { unknown }, at: undefined, placement }
-  }
-  const at = Math.min(...open.map((shardId) => times.get(shardId) ?? 0))
-  return { reading: { ageSeconds: ageSeconds(at, deps.clock.now()) }, at, placement }
-}
-
 /**
  * The age of changes is of whichever stream apply-changes was called for last: it proves something where there is one table
  * alone, and counts against every table.
@@ -110,7 +33,7 @@ const iteratorReadings = (iteratorAge: Reading | undefined, isProof: boolean): R
 }
 
 const measureTable = async (
-  deps: Deps,
+  deps: RowCanaryDeps,
   table: Table,
   context: {
     before: Placement | undefined
@@ -131,7 +54,7 @@ const measureTable = async (
 
   const measured =
     canary &&
-    (await attempt(`canaries of table ${name}`, () => measureCanaries(deps, { ...table, canary }, before, deadline)))
+    (await attempt(`canaries of table ${name}`, () => measureRowCanaries(deps, { ...table, canary }, before, deadline)))
   const canaries = measured && 'value' in measured ? measured.value : undefined
   if (measured && 'error' in measured) readings.push({ unknown: measured.reason })
   if (canaries) readings.push(canaries.reading)
@@ -151,6 +74,9 @@ export type RowsMeasured = {
 }
 
 const tablesAtOnce = 4
+
+const total = (all: ReadonlyMap<string, Quarantined>): number =>
+  [...all.values()].reduce((sum, { count }) => sum + count, 0)
 
 /** Every table is measured on its own: one that fails is unknown. */
 export const measureRows = async (
@@ -174,7 +100,7 @@ export const measureRows = async (
     })
     return { tables: tables.map(({ name, target = name }) => unknown(name, target)), quarantined: undefined }
   }
-  const rows: Deps = { clock: deps.clock, wait: deps.wait, ...opened.value }
+  const rows: RowCanaryDeps = { clock: deps.clock, wait: deps.wait, ...opened.value }
   const [census, age] = await Promise.all([
     attempt('quarantine', () => rows.quarantine.take()),
     attempt('age of changes', () => deps.gauges.iteratorAge()),
@@ -193,7 +119,5 @@ export const measureRows = async (
   const measure = (table: Table): Promise<TableMeasured> =>
     measureTable(rows, table, { ...context, before: before.tables[table.name] })
   const measured = await toArray(mapInOrder(tables, tablesAtOnce, measure))
-  const total = (all: ReadonlyMap<string, Quarantined>): number =>
-    [...all.values()].reduce((sum, { count }) => sum + count, 0)
   return { tables: measured, quarantined: 'value' in census ? total(census.value) : undefined }
 }

@@ -1,4 +1,5 @@
 import { GetObjectCommand, paginateListObjectsV2, type S3Client } from '@aws-sdk/client-s3'
+import { NotFoundError } from '../../errors.ts'
 import { quarantineFolder } from '../../features/quarantine-name.ts'
 import type { Quarantined, QuarantineCensus } from '../../proof/lag-deps.ts'
 import { translated } from './errors.ts'
@@ -10,19 +11,20 @@ type Named = { name: string; putAt: number }
 
 /** When the change came to be, where its record says so: it was put later. */
 const changedAt = async (s3: S3Client, bucket: string, { name, putAt }: Named): Promise<number> => {
-  const text = await translated(`read s3://${bucket}/${name}`, async () => {
-    const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: name }))
-    return Body?.transformToString()
-  })
   try {
+    const text = await translated(`read s3://${bucket}/${name}`, async () => {
+      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: name }))
+      return Body?.transformToString()
+    })
     const { record } = JSON.parse(text ?? '') as {
       record?: { dynamodb?: { ApproximateCreationDateTime?: unknown } }
     }
     const second = record?.dynamodb?.ApproximateCreationDateTime
     return typeof second === 'number' ? Math.min(putAt, second * 1000) : putAt
-  } catch {
-    // Whatever lies there, it has lain there since.
-    return putAt
+  } catch (error) {
+    // Whatever lies there, it has lain there since; what was redriven meanwhile had.
+    if (error instanceof SyntaxError || error instanceof NotFoundError) return putAt
+    throw error
   }
 }
 
