@@ -33,10 +33,11 @@ const configText = JSON.stringify({
   formatVersion: 1,
   source: { account: '111122223333', region: 'us-east-1' },
   replica: { project: 'lifeboat-local', bucket: 'replica', bigtableInstance: 'lifeboat-rows' },
-  buckets: [{ name: 'models' }],
+  buckets: [{ name: 'models', prefix: 'm*/', canary: 'lifeboat-canary' }, { name: 'plain' }],
   tables: ['features', 'a.b', 'ab.'].map((name) => ({
     name,
     streams: streams.filter(({ table }) => table === name).map(({ arn, epoch }) => ({ arn, epoch })),
+    ...(name === 'features' && { canary: { partition: 'lifeboat', sort: '0' } }),
   })),
 })
 
@@ -132,6 +133,34 @@ describe('the packaged stack with tables', () => {
     }
   })
 
+  it('lets measure-lag write canaries where there are any, read the newest stream of their tables, and nothing else', () => {
+    const { RoleName, PolicyDocument } = properties('MeasureLagCanaryPolicy') as {
+      RoleName: unknown
+      PolicyDocument: { Statement: Statement[] }
+    }
+    expect(RoleName).toEqual({ Ref: 'MeasureLagRole' })
+    expect(PolicyDocument.Statement.filter(({ Sid }) => Sid).map(({ Action, Resource }) => [Action, Resource])).toEqual(
+      [
+        [
+          ['s3:PutObject', 's3:GetObject', 's3:GetObjectVersion'],
+          [{ 'Fn::Sub': 'arn:${AWS::Partition}:s3:::models/m${!*}/lifeboat-canary' }],
+        ],
+        [
+          ['dynamodb:DescribeTable', 'dynamodb:UpdateItem'],
+          [{ 'Fn::Sub': 'arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/features' }],
+        ],
+        [['dynamodb:DescribeStream', 'dynamodb:GetShardIterator', 'dynamodb:GetRecords'], [arnOf('features', '02')]],
+      ],
+    )
+    const least = statementsOf('MeasureLagRole')
+    expect(least.get('Remember')).toMatchObject({
+      Action: ['dynamodb:PutItem'],
+      Condition: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': ['proof#lag'] } },
+    })
+    const { Variables } = properties('MeasureLagLambdaFunction')['Environment'] as { Variables: Properties }
+    expect(Variables['GCP_SERVICE_ACCOUNT']).toBe('lifeboat-observer@lifeboat-local.iam.gserviceaccount.com')
+  })
+
   it('forgets nothing that waits in quarantine', () => {
     const { Rules } = properties('FailedBatchesBucket')['LifecycleConfiguration'] as { Rules: Properties[] }
     const expiring = Rules.filter((rule) => rule['ExpirationInDays'] !== undefined)
@@ -168,11 +197,14 @@ console.log(JSON.stringify({ importMs, batchMs: cpuMs() - before - importMs, ans
 process.exit()
 `
 
-const runBundle = async (env: Record<string, string>): Promise<string> => {
+const runBundle = async (
+  env: Record<string, string>,
+  run: { bundle: string; program: string } = { bundle: 'apply-changes', program },
+): Promise<string> => {
   const folder = mkdtempSync(join(tmpdir(), 'lifeboat-bundle-'))
   try {
-    cpSync(join(buildDir, 'apply-changes'), folder, { recursive: true })
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], {
+    cpSync(join(buildDir, run.bundle), folder, { recursive: true })
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', run.program], {
       cwd: folder,
       env: {
         STAGE: 'local',
@@ -192,6 +224,32 @@ const runBundle = async (env: Record<string, string>): Promise<string> => {
     rmSync(folder, { recursive: true })
   }
 }
+
+/** Both ways to start: with tables Bigtable's client is loaded, at the first call. */
+describe('the bundle of measureLag in an empty folder', () => {
+  it('starts without the client of Bigtable, which it loads where there are tables', async () => {
+    const load = `
+    const begun = process.cpuUsage().user
+    await import('./functions/measure-lag.mjs')
+    console.log((process.cpuUsage().user - begun) / 1000)
+    process.exit()`
+    const stdout = await runBundle(
+      {
+        LEDGER_TABLE: 'ledger',
+        ...Object.fromEntries(
+          ['OBJECTS', 'SEGMENTS', 'OBJECTS_DEAD', 'SEGMENTS_DEAD'].map((name) => [
+            `${name}_QUEUE_URL`,
+            `http://127.0.0.1:9/1/${name}`,
+          ]),
+        ),
+      },
+      { bundle: 'measure-lag', program: load },
+    )
+    const importMs = Number(stdout)
+    console.log(`measureLag: ${Math.round(importMs)} ms of CPU to import`)
+    expect(importMs).toBeGreaterThan(0)
+  })
+})
 
 describe('the bundle of applyChanges in an empty folder', () => {
   it('applies a batch, and quarantines what it does not know', async () => {
