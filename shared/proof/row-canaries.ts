@@ -25,7 +25,7 @@ const shardsNamed = 3
 /** When the canary was written whose row this is; undefined where there is none yet. */
 const writtenAtOf = (row: StoredRow | undefined): number | undefined => {
   const cell = row?.cells.get(canaryAttribute)
-  if (cell === undefined || row?.marker?.tombstone !== false) return undefined
+  if (cell === undefined) return undefined
   const value = decodeValue(cell)
   const ms = 'N' in value ? Number(value.N) : NaN
   return Number.isFinite(ms) ? ms : undefined

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { DeniedError, UnavailableError } from '../../shared/errors.ts'
+import { readLagState } from '../../shared/proof/lag-state.ts'
+import { followObjectCanary } from '../../shared/proof/object-canary.ts'
 import { createLagWorld, type LagWorld, minute } from '../support/lag-world.ts'
 import { objectRow } from '../support/ledger-fixture.ts'
 
@@ -81,6 +83,7 @@ describe('the lag of objects', () => {
   it('counts poison in a dead-letter queue, and its age', async () => {
     const world = createLagWorld({})
     await world.measure()
+    world.queues.set('objects', { messages: 1, delayed: 0 })
     world.queues.set('objects-dead', { messages: 3, delayed: 0 })
     world.gauges.ages.set('objects-dead', 3600)
     await waitFor(world, 59)
@@ -138,6 +141,36 @@ describe('the lag of objects', () => {
     expect(lines.map(({ message }) => message)).toContain('heartbeat: GCS is away')
   })
 
+  it('is told in time where a cloud hangs', async () => {
+    const world = createLagWorld({})
+    const limits: number[] = []
+    const limited = async <T>(work: Promise<T>, ms: number): Promise<T> => {
+      limits.push(ms)
+      const late = new Promise<never>((_, reject) => setTimeout(() => reject(new UnavailableError('no answer')), 50))
+      return Promise.race([work, late])
+    }
+    const counts = { count: () => new Promise<never>(() => undefined) }
+    const { metric, heartbeat } = await world.measure({ counts, limited })
+    expect(heartbeat.objects.unknown).toEqual(['queues: no answer'])
+    expect([metric('OldestPendingSeconds'), metric('PendingObjects'), metric('Heartbeats')]).toEqual([undefined, 0, 1])
+    // Of 55 s, 12 are kept for what follows the measurements and 2 for the end.
+    expect(new Set(limits)).toEqual(new Set([43_000, 53_000]))
+  })
+
+  it('counts no more rows than there is time for, and knows the oldest', async () => {
+    const world = createLagWorld({})
+    const since = world.now() - 9 * minute
+    const objects = {
+      ...world.ledger.objects,
+      pending: async function* many() {
+        yield objectRow({ since })
+        for (;;) yield objectRow({ since: since + 1 })
+      },
+    }
+    const { metric } = await world.measure({ objects })
+    expect([metric('PendingObjects'), metric('OldestPendingSeconds')]).toEqual([50_000, 600])
+  })
+
   it('asks of its identity only to create', async () => {
     const world = createLagWorld({ canary: 'c' })
     const refuse = (): never => {
@@ -178,13 +211,42 @@ describe('a canary object', () => {
     const world = createLagWorld({ canary: 'lifeboat-canary' })
     await world.measure()
     await world.settleCanaries('protected')
-    const { metric } = await waitFor(world, 60)
-    expect(metric('ObjectCanaryAgeSeconds')).toBe(3600)
-    expect(metric('OldestPendingSeconds')).toBe(55 * 60)
+    const { metric } = await waitFor(world, 120)
+    expect(metric('ObjectCanaryAgeSeconds')).toBe(120 * 60)
+    expect(metric('OldestPendingSeconds')).toBe(115 * 60)
+    const { value } = await readLagState(world.deps.state)
+    expect(Object.values(value.objects).map(({ waiting }) => waiting.length)).toEqual([12])
     await world.settleCanaries('protected')
     const healed = await world.measure()
     expect(healed.metric('OldestPendingSeconds')).toBe(0)
     expect(healed.metric('ObjectCanaryAgeSeconds')).toBeLessThan(360)
+  })
+
+  it('that arrives stands for those before it', async () => {
+    const world = createLagWorld({ canary: 'lifeboat-canary' })
+    await waitFor(world, 6)
+    await world.settleCanaries('protected', world.now())
+    const { metric } = await world.measure()
+    expect([metric('ObjectCanaryAgeSeconds'), metric('OldestPendingSeconds')]).toEqual([60, 0])
+  })
+
+  it('that was replaced before it was read is not waited for; the age goes on', async () => {
+    const world = createLagWorld({ canary: 'lifeboat-canary' })
+    await world.measure()
+    await world.settleCanaries('protected')
+    await waitFor(world, 5)
+    await world.settleCanaries('superseded', world.now())
+    const { metric } = await world.measure()
+    expect([metric('ObjectCanaryAgeSeconds'), metric('OldestPendingSeconds')]).toEqual([360, 0])
+  })
+
+  it('is written by the tick that comes a little early', async () => {
+    const world = createLagWorld({ canary: 'lifeboat-canary' })
+    const place = { bucket: 'models', key: 'm/lifeboat-canary' }
+    const { writtenAt } = await followObjectCanary(world.deps, place, undefined)
+    world.tick(299_000)
+    const canary = await followObjectCanary(world.deps, place, { waiting: [], writtenAt })
+    expect(canary.writtenAt).toBe(writtenAt + 299_000)
   })
 
   it('that cannot be written makes the lag unknown, and is followed as before once it can', async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { UnavailableError } from '../../shared/errors.ts'
 import { encodeItem, type Item } from '../../shared/features/item.ts'
-import { createLagWorld, type LagWorld, minute } from '../support/lag-world.ts'
+import { placeCanaries } from '../../shared/proof/canary.ts'
+import type { Placement } from '../../shared/proof/lag-state.ts'
+import { createLagWorld, type LagWorld, minute, streamArn } from '../support/lag-world.ts'
 
 const features = { name: 'features', canary: { partition: 'lifeboat' } }
 const parity = (key: Item): number => (encodeItem(key).at(-1) ?? 0) % 2
@@ -102,6 +104,26 @@ describe('the lag of rows', () => {
     world.gauges.iteratorAge = 450
     expect((await world.measure()).metric('FeatureLagSeconds')).toBe(450)
   })
+
+  it('is known without CloudWatch where canaries tell', async () => {
+    const world = createLagWorld({ tables: [features] })
+    const gauges = { ...world.deps.gauges, iteratorAge: () => Promise.reject(new UnavailableError('no CloudWatch')) }
+    expect((await world.measure({ gauges })).metric('FeatureLagSeconds')).toBeLessThan(2)
+    const without = createLagWorld({ tables: [{ name: 'features' }] })
+    const { metric, heartbeat } = await without.measure({ gauges })
+    expect(metric('FeatureLagSeconds')).toBeUndefined()
+    expect(heartbeat.tables[0]!.unknown).toEqual(['age of changes: no CloudWatch'])
+  })
+
+  it('is unknown for all where one table is', async () => {
+    const world = createLagWorld({ tables: [features, { ...features, name: 'other' }] })
+    const known = await world.measure()
+    expect(known.metric('RowCanaryAgeSeconds')).toBeLessThan(2)
+    world.stream('other').reshard([])
+    const { metric, heartbeat } = await world.measure()
+    expect([metric('FeatureLagSeconds'), metric('RowCanaryAgeSeconds')]).toEqual([undefined, undefined])
+    expect(heartbeat.tables[0]!.lagSeconds).toBeLessThan(2)
+  })
 })
 
 describe('a table without a canary', () => {
@@ -150,6 +172,12 @@ describe('the places of canaries', () => {
     world.stream().reshard(split('grandchild'))
     await world.measure()
     expect(world.stream().items.size).toBe(4)
+    const written = (): number =>
+      world.stream().records('grandchild-0').length + world.stream().records('grandchild-1').length
+    const before = written()
+    await world.measure()
+    // Those of shards that are gone are written no more.
+    expect(written() - before).toBe(2)
   })
 
   it('are unknown for a shard that no key goes to, are looked for on, and never make more items than are allowed', async () => {
@@ -162,6 +190,34 @@ describe('the places of canaries', () => {
     expect(metric('FeatureLagSeconds')).toBeUndefined()
     expect(heartbeat.tables[0]!.unknown[0]).toContain('no canary has come through 1 of 2 open shards (none)')
     expect(world.stream().items.size).toBe(100)
+  })
+
+  const placeOn = async (world: LagWorld, before: Placement | undefined, seconds: number): Promise<Placement> => {
+    const { items } = await world.deps.openRows()
+    const { clock, wait } = world.deps
+    const open = world.stream().open()
+    const endMs = world.now() + seconds * 1000
+    const table = { name: 'features', streamArn: streamArn('features'), open, endMs, canary: features.canary }
+    return placeCanaries({ items, clock, wait }, table, before)
+  }
+  const taking = (number: number) => (key: Item) => (key['pk'] as { S: string }).S === `lifeboat#${number}`
+
+  it('are tried first with the keys of the shards that are gone', async () => {
+    const world = createLagWorld({ tables: [features] })
+    world.stream().reshard([{ id: 'next', takes: taking(77) }])
+    const before = { streamArn: streamArn('features'), shards: { 'shard-0': 77 }, next: 0 }
+    expect(await placeOn(world, before, 0.5)).toEqual({ ...before, shards: { next: 77 } })
+    // Those of another stream are of no use.
+    const other = { ...before, streamArn: streamArn('other') }
+    expect((await placeOn(world, other, 0.5)).shards).toEqual({})
+  })
+
+  it('go on with other keys where one call was not enough', async () => {
+    const world = createLagWorld({ tables: [features] })
+    world.stream().reshard([{ id: 'rare', takes: taking(9) }])
+    const first = await placeOn(world, undefined, 1)
+    expect(first).toMatchObject({ shards: {}, next: 8 })
+    expect(await placeOn(world, first, 1)).toMatchObject({ shards: { rare: 9 }, next: 0 })
   })
 
   it('leave an item alone that has the key of a canary and is none', async () => {
@@ -214,4 +270,6 @@ it('the last result of each check goes into the heartbeat, whoever wrote it', as
     rows: [{ table: 'features', at, outcome: 'passed', report: null, findings: 0 }],
   })
   expect(metric('ValidationAgeSeconds')).toBeGreaterThanOrEqual(60)
+  await state.write('validate', { last: { at, outcome: 'failed' } }, 1)
+  expect((await world.measure()).metric('ValidationAgeSeconds')).toBeUndefined()
 })

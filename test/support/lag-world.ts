@@ -14,6 +14,7 @@ import { type Heartbeat, newestHeartbeat } from '../../shared/proof/heartbeat.ts
 import type { CanaryItems, LagDeps, Quarantined } from '../../shared/proof/lag-deps.ts'
 import { measureLag } from '../../shared/proof/measure-lag.ts'
 import { proofMetrics } from '../../shared/proof/metrics.ts'
+import type { ObjectState } from '../../shared/weights/ledger.ts'
 import { traceIdOf } from '../../shared/weights/identity.ts'
 import { objectRow } from './ledger-fixture.ts'
 
@@ -71,9 +72,10 @@ const createStream = (name: string, write: (key: Item, item: Item, sequence: num
       shards = [...shards, ...next.map((one) => ({ ...one, isOpen: true, records: [], applied: 0 }))]
     },
     apply: async (): Promise<void> => {
+      // Several tables wait at the same time, and each wait applies what there is.
       for (const shard of shards)
-        for (; shard.applied < shard.records.length; shard.applied += 1) {
-          const { key, item } = shard.records[shard.applied]!
+        while (shard.applied < shard.records.length) {
+          const { key, item } = shard.records[shard.applied++]!
           await write(key, item, (sequence += 1))
         }
     },
@@ -169,9 +171,10 @@ export const createLagWorld = (options: {
     },
     limited: (work) => work,
   }
-  /** Every version of the canary that was put becomes a ledger row in this state. */
-  const settleCanaries = async (state: 'copying' | 'protected'): Promise<void> => {
+  /** Every version of the canary that was put since becomes a ledger row in this state. */
+  const settleCanaries = async (state: ObjectState, fromMs = 0): Promise<void> => {
     for await (const entry of source.versions('models', '')) {
+      if (entry.lastModified < fromMs) continue
       const traceId = traceIdOf('models', entry.key, entry.versionId!)
       await ledger.objects.begin(objectRow({ traceId, since: entry.lastModified }))
       await ledger.objects.update(traceId, 'plan-1', { state })
