@@ -55,14 +55,16 @@ const streamMappings = (config: Config): Record<string, object> =>
 const tableArn = ({ name }: Table) =>
   sub(`arn:\${AWS::Partition}:dynamodb:\${AWS::Region}:\${AWS::AccountId}:table/${name}`)
 
-/** What measure-lag needs for the canaries that there are; IAM refuses a statement without resources. */
+/** IAM refuses a statement without resources. */
+const allow = (Sid: string, Action: string[], Resource: unknown[]): object[] =>
+  Resource.length === 0 ? [] : [{ Sid, Effect: 'Allow', Action, Resource }]
+
+/** What measure-lag needs for the canaries that there are. */
 const canaryPolicy = ({ buckets, tables }: Config): Record<string, object> => {
   const objects = buckets.flatMap(({ name, prefix, canary }) =>
     canary === undefined ? [] : [sub(`arn:\${AWS::Partition}:s3:::${name}/${literal(prefix + canary)}`)],
   )
   const watched = tables.filter(({ canary }) => canary)
-  const allow = (Sid: string, Action: string[], Resource: unknown[]): object[] =>
-    Resource.length === 0 ? [] : [{ Sid, Effect: 'Allow', Action, Resource }]
   const streams = watched.flatMap(({ streams: listed }) => listed.slice(-1).map(({ arn }) => arn))
   const statements = [
     ...allow('CanaryObjects', ['s3:PutObject', 's3:GetObject', 's3:GetObjectVersion'], objects),

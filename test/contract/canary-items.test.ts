@@ -12,6 +12,8 @@ import { readFrom, iteratorOf, withStream } from '../support/dynamodb-streams.ts
 
 const canary = { partition: 'canary', sort: '0' }
 
+const at = (pk: string) => ({ pk: { S: pk }, sk: { N: '0' } })
+
 describe('canaries on the embedded DynamoDB', () => {
   const db = useDynamoDb(() => inFolder((dir) => startDynamoDb({ dir })), withStream())
   const items = (): CanaryItems => createCanaryItems(db.client, db.streams)
@@ -39,7 +41,6 @@ describe('canaries on the embedded DynamoDB', () => {
   })
 
   it('sets the time of a canary and nothing else, and leaves an item alone that is none', async () => {
-    const at = (pk: string) => ({ pk: { S: pk }, sk: { N: '0' } })
     expect(await items().write(db.table, at('mine'), 1)).toBe(true)
     expect(await items().write(db.table, at('mine'), 2)).toBe(true)
     expect(await db.get(at('mine'))).toEqual({ ...at('mine'), lifeboatCanary: { N: '2' } })

@@ -100,6 +100,11 @@ describe('what CloudWatch says', () => {
   })
 })
 
+const recordAt = (time: unknown) => ({ dynamodb: { ApproximateCreationDateTime: time } })
+
+const arnOf = (table: string): string =>
+  `arn:aws:dynamodb:us-east-1:111122223333:table/${table}/stream/2026-01-01T00:00:00.000`
+
 describe('S3, embedded', () => {
   let running: Running
   let s3: S3Client
@@ -113,8 +118,6 @@ describe('S3, embedded', () => {
     await running.close()
   })
 
-  const arnOf = (table: string): string =>
-    `arn:aws:dynamodb:us-east-1:111122223333:table/${table}/stream/2026-01-01T00:00:00.000`
   const second = 1_790_000_000
   const changeOf = (table: string, number: number, record: unknown) => ({
     v: 1 as const,
@@ -132,7 +135,6 @@ describe('S3, embedded', () => {
 
   it('has a quarantine counted by table, each as old as its first change', async () => {
     const quarantine = createS3Quarantine({ s3, bucket: 'quarantine' })
-    const recordAt = (time: unknown) => ({ dynamodb: { ApproximateCreationDateTime: time } })
     for (const [number, time] of [second + 60, second, second + 90].entries())
       await quarantine.put(changeOf('features', number === 1 ? 0 : number + 1, recordAt(time)))
     await quarantine.put(changeOf('other', 0, recordAt('never')))

@@ -24,10 +24,10 @@ it('an age is never negative, whatever the clock of the source says', () => {
   expect(ageSeconds(minutesAgo(1), now)).toBe(60)
 })
 
-describe('the age of the oldest message of a queue', () => {
-  const read = (messages: number, seen: Parameters<typeof seeQueue>[0], gaugeSeconds?: number) =>
-    queueReading({ name: 'objects', messages, seen, gaugeSeconds, nowMs: now })
+const read = (messages: number, seen: Parameters<typeof seeQueue>[0], gaugeSeconds?: number) =>
+  queueReading({ name: 'objects', messages, seen, gaugeSeconds, nowMs: now })
 
+describe('the age of the oldest message of a queue', () => {
   it('is 0 where the queue is empty, whatever CloudWatch remembers', () => {
     expect(read(0, {}, 500)).toEqual({ ageSeconds: 0 })
   })

@@ -20,6 +20,21 @@ const plan = (world: LagWorld, traceId: string, since: number, size = 100): Prom
     }),
   )
 
+const versions = async (world: LagWorld): Promise<number> => {
+  let count = 0
+  for await (const { key } of world.source.versions('models', '')) count += key === 'm/lifeboat-canary' ? 1 : 0
+  return count
+}
+
+const rejecting = (message: string) => () => Promise.reject(new UnavailableError(message))
+const refuse = (): never => {
+  throw new DeniedError('the observer may only create')
+}
+async function* nothing(): AsyncGenerator<never> {
+  yield* []
+  throw new UnavailableError('DynamoDB is away')
+}
+
 describe('the lag of objects', () => {
   it('is 0 where nothing is pending, and says so every minute', async () => {
     const world = createLagWorld({})
@@ -94,8 +109,7 @@ describe('the lag of objects', () => {
   it('is unknown, not 0, where a queue cannot be asked; the rest is measured', async () => {
     const world = createLagWorld({})
     await plan(world, 'old', world.now())
-    const count = () => Promise.reject(new UnavailableError('SQS is away'))
-    const { metric, heartbeat, lines } = await world.measure({ counts: { count } })
+    const { metric, heartbeat, lines } = await world.measure({ counts: { count: rejecting('SQS is away') } })
     expect([metric('OldestPendingSeconds'), metric('DeadLetters'), metric('PendingObjects')]).toEqual([
       undefined,
       undefined,
@@ -109,10 +123,7 @@ describe('the lag of objects', () => {
     const world = createLagWorld({})
     const objects = {
       ...world.ledger.objects,
-      pending: async function* away() {
-        yield* []
-        throw new UnavailableError('DynamoDB is away')
-      },
+      pending: nothing,
     }
     const { metric, heartbeat } = await world.measure({ objects })
     expect([metric('OldestPendingSeconds'), metric('PendingObjects'), metric('Heartbeats')]).toEqual([
@@ -173,24 +184,14 @@ describe('the lag of objects', () => {
 
   it('asks of its identity only to create', async () => {
     const world = createLagWorld({ canary: 'c' })
-    const refuse = (): never => {
-      throw new DeniedError('the observer may only create')
-    }
-    const { create } = world.store
     const { metric } = await world.measure({
-      store: { create, stat: refuse, read: refuse, list: refuse, update: refuse },
+      store: { ...world.store, stat: refuse, read: refuse, list: refuse, update: refuse },
     })
     expect(metric('Heartbeats')).toBe(1)
   })
 })
 
 describe('a canary object', () => {
-  const versions = async (world: LagWorld): Promise<number> => {
-    let count = 0
-    for await (const { key } of world.source.versions('models', '')) count += key === 'm/lifeboat-canary' ? 1 : 0
-    return count
-  }
-
   it('is written every five minutes, under the prefix', async () => {
     const world = createLagWorld({ canary: 'lifeboat-canary' })
     await waitFor(world, 11)

@@ -17,6 +17,18 @@ const waitFor = async (world: LagWorld, minutes: number) => {
   return last
 }
 
+const placeOn = async (world: LagWorld, before: Placement | undefined, seconds: number): Promise<Placement> => {
+  const { items } = await world.deps.openRows()
+  const { clock, wait } = world.deps
+  const open = world.stream().open()
+  const endMs = world.now() + seconds * 1000
+  const table = { name: 'features', streamArn: streamArn('features'), open, endMs, canary: features.canary }
+  return placeCanaries({ items, clock, wait }, table, before)
+}
+const taking = (number: number) => (key: Item) => (key['pk'] as { S: string }).S === `lifeboat#${number}`
+
+const rejecting = (message: string) => () => Promise.reject(new UnavailableError(message))
+
 describe('the lag of rows', () => {
   it('is how long a canary takes through every open shard', async () => {
     const world = createLagWorld({ tables: [features] })
@@ -68,9 +80,8 @@ describe('the lag of rows', () => {
   it('is unknown where a stream cannot be described; objects are measured', async () => {
     const world = createLagWorld({ tables: [features] })
     const rows = await world.deps.openRows()
-    const openShards = () => Promise.reject(new UnavailableError('no stream'))
     const { metric, heartbeat } = await world.measure({
-      openRows: async () => ({ ...rows, items: { ...rows.items, openShards } }),
+      openRows: async () => ({ ...rows, items: { ...rows.items, openShards: rejecting('no stream') } }),
     })
     expect([metric('FeatureLagSeconds'), metric('OldestPendingSeconds')]).toEqual([undefined, 0])
     expect(heartbeat.tables[0]!.unknown).toEqual(['canaries of table features: no stream'])
@@ -80,8 +91,9 @@ describe('the lag of rows', () => {
     const world = createLagWorld({ tables: [features] })
     const rows = await world.deps.openRows()
     world.quarantine.set('features', { count: 2, oldestAt: world.now() })
-    const read = () => Promise.reject(new UnavailableError('Bigtable is away'))
-    const { metric, heartbeat } = await world.measure({ openRows: async () => ({ ...rows, rows: { read } }) })
+    const { metric, heartbeat } = await world.measure({
+      openRows: async () => ({ ...rows, rows: { read: rejecting('Bigtable is away') } }),
+    })
     expect([metric('FeatureLagSeconds'), metric('QuarantinedChanges'), metric('Heartbeats')]).toEqual([undefined, 2, 1])
     expect(heartbeat.tables[0]).toMatchObject({ lagSeconds: null, quarantined: 2 })
   })
@@ -191,16 +203,6 @@ describe('the places of canaries', () => {
     expect(heartbeat.tables[0]!.unknown[0]).toContain('no canary has come through 1 of 2 open shards (none)')
     expect(world.stream().items.size).toBe(100)
   })
-
-  const placeOn = async (world: LagWorld, before: Placement | undefined, seconds: number): Promise<Placement> => {
-    const { items } = await world.deps.openRows()
-    const { clock, wait } = world.deps
-    const open = world.stream().open()
-    const endMs = world.now() + seconds * 1000
-    const table = { name: 'features', streamArn: streamArn('features'), open, endMs, canary: features.canary }
-    return placeCanaries({ items, clock, wait }, table, before)
-  }
-  const taking = (number: number) => (key: Item) => (key['pk'] as { S: string }).S === `lifeboat#${number}`
 
   it('are tried first with the keys of the shards that are gone', async () => {
     const world = createLagWorld({ tables: [features] })

@@ -80,7 +80,7 @@ describe('measure-lag, packaged', () => {
     expect(first.tables[0]!.lagSeconds).toBeLessThan(30)
     expect(first.objects.unknown).toEqual([])
     const state = await createProofState(dynamodb, 'lifeboat-local-ledger').read('lag')
-    const { tables } = state?.value as { tables: { features: { shards: Record<string, number> } } }
+    const { tables } = state!.value as { tables: { features: { shards: Record<string, number> } } }
     expect(Object.keys(tables.features.shards)).toHaveLength(2)
     const later = await until(async () => {
       const heartbeat = await measure()

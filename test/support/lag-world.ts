@@ -111,7 +111,7 @@ const createItems = (streams: ReadonlyMap<string, MemoryStream>, keys: Awaited<R
 
 export type Minute = {
   /** undefined where it was not counted. */
-  metric(name: keyof typeof proofMetrics): number | undefined
+  metric: (name: keyof typeof proofMetrics) => number | undefined
   heartbeat: Heartbeat
   lines: LogLine[]
 }
