@@ -78,7 +78,12 @@ export const wireLag = (): { deps: LagDeps; flush: () => void } => {
     queues: names.map((name, index) => ({ name, isDead: index >= 2 })),
     counts: createQueueCounts(new SQSClient(usual), new Map(names.map((name, index) => [name, urls[index] ?? '']))),
     gauges: createGauges(new CloudWatchClient(forCloudWatch), systemClock, `lifeboat-${stage}-applyChanges`),
-    openRows: () => (rows ??= loadRows(s3, dynamodb)),
+    openRows: () => {
+      rows ??= loadRows(s3, dynamodb)
+      // The next call tries again.
+      rows.catch(() => (rows = undefined))
+      return rows
+    },
     telemetry,
     clock: systemClock,
     wait: (ms) => sleep(ms),
