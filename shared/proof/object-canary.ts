@@ -55,6 +55,7 @@ export const followObjectCanary = async (
   // The tick that is due comes some milliseconds early or late.
   if (now - canary.writtenAt < everyMs - 10_000) return canary
   const waiting = [...canary.waiting, await write(deps, place, now)]
-  const kept = waiting.length <= waitingMax ? waiting : [...waiting.slice(0, 1), ...waiting.slice(1 - waitingMax)]
+  const isKept = (index: number): boolean => index === 0 || index > waiting.length - waitingMax
+  const kept = waiting.filter((_, index) => isKept(index))
   return { ...canary, waiting: kept, writtenAt: now }
 }
