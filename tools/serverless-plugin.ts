@@ -1,13 +1,19 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { alarmResources } from './alarm-resources.ts'
 import { buildFunctions } from './build.ts'
+import { dashboard } from './dashboard.ts'
 import { readStackConfig } from './stack-settings.ts'
 
 type ServerlessFunction = { handler: string; package?: { individually: boolean; artifact: string } }
 type Serverless = {
   serviceDir: string
-  service: { functions: Record<string, ServerlessFunction>; provider: { stage: string } }
+  service: {
+    functions: Record<string, ServerlessFunction>
+    provider: { stage: string; compiledCloudFormationTemplate: { Resources: Record<string, Resource> } }
+  }
 }
+type Resource = { Type: string; Properties: Record<string, unknown> }
 type Utilities = { log?: { notice(message: string): void } }
 
 const bundleAll = async (serverless: Serverless, utilities: Utilities): Promise<void> => {
@@ -28,12 +34,43 @@ const bundleAll = async (serverless: Serverless, utilities: Utilities): Promise<
   )
 }
 
-/** Bundles the functions before they are packaged or deployed. LIFEBOAT_BUILD_DIR names another folder than .build. */
+const keysOf = (resources: Record<string, Resource>, wanted: (resource: Resource) => boolean): string[] =>
+  Object.keys(resources).filter((name) => {
+    const resource = resources[name]
+    return resource !== undefined && wanted(resource)
+  })
+
+/** Alarms and charts of every function, stream and dead-letter queue of the whole template, and of what they measure. */
+const addWatch = ({ service }: Serverless): void => {
+  const { stage, compiledCloudFormationTemplate: template } = service.provider
+  const redrives = JSON.stringify(
+    Object.values(template.Resources).map(({ Properties }) => Properties?.['RedrivePolicy'] ?? null),
+  )
+  const subjects = {
+    functions: Object.keys(service.functions),
+    streamMappings: keysOf(
+      template.Resources,
+      ({ Type, Properties }) =>
+        Type === 'AWS::Lambda::EventSourceMapping' && Properties['StartingPosition'] !== undefined,
+    ),
+    deadQueues: keysOf(template.Resources, ({ Type }) => Type === 'AWS::SQS::Queue').filter((name) =>
+      redrives.includes(`"${name}"`),
+    ),
+  }
+  const config = readStackConfig(stage)
+  Object.assign(template.Resources, alarmResources(config, stage, subjects), dashboard(config, stage, subjects))
+}
+
+/** Bundles the functions before they are packaged or deployed, and adds alarms and dashboard to the template. LIFEBOAT_BUILD_DIR names another folder than .build. */
 export default class LifeboatPlugin {
   readonly hooks: Record<string, () => Promise<void>>
 
   constructor(serverless: Serverless, _options: unknown, utilities: Utilities = {}) {
     const bundle = (): Promise<void> => bundleAll(serverless, utilities)
-    this.hooks = { 'before:package:initialize': bundle, 'before:package:function:package': bundle }
+    this.hooks = {
+      'before:package:initialize': bundle,
+      'before:package:function:package': bundle,
+      'after:aws:package:finalize:mergeCustomProviderResources': async () => addWatch(serverless),
+    }
   }
 }
