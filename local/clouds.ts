@@ -3,9 +3,9 @@ import { type Exit, type Service, type ServiceProcess, startService } from './se
 
 export type { Exit, Service } from './service-process.ts'
 
-export const services: readonly Service[] = ['s3', 'gcs', 'dynamodb', 'sqs', 'bigtable']
+export const services: readonly Service[] = ['s3', 'gcs', 'dynamodb', 'sqs', 'bigtable', 'cloudwatch']
 
-/** The five embedded clouds, each a process of its own. `endpoints` stay the same when a service is restarted. */
+/** The embedded clouds, each a process of its own. `endpoints` stay the same when a service is restarted. */
 export type Clouds = {
   endpoints: Record<Service, string>
   /** As of now: a restart changes one. */
@@ -18,9 +18,10 @@ export type Clouds = {
 }
 
 /**
- * Starts all five over the folders `dir`/<service>, with logs in `dir`/logs; throws, with the service's log, where one
+ * Starts all over the folders `dir`/<service>, with logs in `dir`/logs; throws, with the service's log, where one
  * does not come up, and then leaves none running. `onExit` is told of a service that ends by itself. `rolesFile` is what
- * the principals of GCS may do instead of infra/gcp/roles.json, read at every start of it; `region` and `account` are those of DynamoDB's ARNs.
+ * the principals of GCS may do instead of infra/gcp/roles.json, read at every start of it; `region` and `account` are those of DynamoDB's ARNs;
+ * `metricsSpeed` is how many times faster than real ones CloudWatch's minutes pass.
  */
 export const startClouds = async (options: {
   dir: string
@@ -29,10 +30,11 @@ export const startClouds = async (options: {
   rolesFile?: string
   region?: string
   account?: string
+  metricsSpeed?: number
   log?: (message: string) => void
   onExit?: (service: Service, exit: Exit) => void
 }): Promise<Clouds> => {
-  const { dir, ports = {}, eventsUrl, rolesFile, region, account, log, onExit } = options
+  const { dir, ports = {}, eventsUrl, rolesFile, region, account, metricsSpeed, log, onExit } = options
   const running = new Map<Service, ServiceProcess>()
   const start = async (service: Service, port: number | undefined): Promise<void> => {
     const begun = performance.now()
@@ -44,6 +46,7 @@ export const startClouds = async (options: {
       ...(eventsUrl && service === 's3' && { eventsUrl }),
       ...(rolesFile && service === 'gcs' && { rolesFile }),
       ...(service === 'dynamodb' && { ...(region && { region }), ...(account && { account }) }),
+      ...(metricsSpeed !== undefined && service === 'cloudwatch' && { speed: metricsSpeed }),
       onExit: (exit) => {
         log?.(`${service} ended by itself: ${exit.signal ?? `exit code ${exit.code}`}`)
         onExit?.(service, exit)

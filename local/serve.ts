@@ -1,6 +1,6 @@
 /**
  * Serves one of the embedded clouds: `serve.ts SERVICE --dir DIR [--port N] [--events-url URL] [--roles FILE]
- * [--region NAME] [--account ID]`. Prints one line of JSON (service, url, port) when it is ready. Ends on SIGTERM and
+ * [--region NAME] [--account ID] [--speed N]`. Prints one line of JSON (service, url, port) when it is ready. Ends on SIGTERM and
  * SIGINT, and when whoever started it goes: its stdin closes.
  */
 import { once } from 'node:events'
@@ -15,6 +15,7 @@ type Options = {
   rolesFile?: string
   region?: string
   account?: string
+  speed?: number
 }
 type Served = { url: string; port: number; close(): Promise<void> }
 
@@ -29,11 +30,12 @@ const starters: Record<string, (options: Options) => Promise<Served>> = {
   dynamodb: async (options) => (await import('./dynamodb/server.ts')).startDynamoDb(options),
   sqs: async (options) => (await import('./sqs/server.ts')).startSqs(options),
   bigtable: async (options) => (await import('./bigtable/server.ts')).startBigtable(options),
+  cloudwatch: async (options) => (await import('./cloudwatch/server.ts')).startCloudWatch(options),
 }
 
 const fail = (message: string): never => {
   process.stderr.write(
-    `${message}\nusage: serve.ts ${Object.keys(starters).join('|')} --dir DIR [--port N] [--events-url URL] [--roles FILE] [--region NAME] [--account ID]\n`,
+    `${message}\nusage: serve.ts ${Object.keys(starters).join('|')} --dir DIR [--port N] [--events-url URL] [--roles FILE] [--region NAME] [--account ID] [--speed N]\n`,
   )
   process.exit(2)
 }
@@ -48,13 +50,15 @@ const readArguments = (): { service: string; options: Options } => {
       roles: { type: 'string' },
       region: { type: 'string' },
       account: { type: 'string' },
+      speed: { type: 'string' },
     },
   })
-  const { dir, port, 'events-url': eventsUrl, roles: rolesFile, region, account } = values
+  const { dir, port, 'events-url': eventsUrl, roles: rolesFile, region, account, speed } = values
   const [service = ''] = positionals
   if (!starters[service] || positionals.length !== 1) return fail(`no such service: ${positionals.join(' ')}`)
   if (dir === undefined) return fail('--dir is required')
   if (port !== undefined && !/^\d{1,5}$/.test(port)) return fail(`--port is a number, not ${port}`)
+  if (speed !== undefined && !(Number(speed) > 0)) return fail(`--speed is a number above 0, not ${speed}`)
   return {
     service,
     options: {
@@ -64,6 +68,7 @@ const readArguments = (): { service: string; options: Options } => {
       ...(rolesFile && { rolesFile }),
       ...(region && { region }),
       ...(account && { account }),
+      ...(speed !== undefined && { speed: Number(speed) }),
     },
   }
 }

@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-export type Service = 's3' | 'gcs' | 'dynamodb' | 'sqs' | 'bigtable'
+export type Service = 's3' | 'gcs' | 'dynamodb' | 'sqs' | 'bigtable' | 'cloudwatch'
 /** How a service ended: an exit code or a signal, and the end of its log. */
 export type Exit = { code: number | null; signal: NodeJS.Signals | null; log: string }
 export type ServiceProcess = {
@@ -54,9 +54,10 @@ export const startService = async (options: {
   rolesFile?: string
   region?: string
   account?: string
+  speed?: number
   onExit?: (exit: Exit) => void
 }): Promise<ServiceProcess> => {
-  const { service, dir, logFile, port, eventsUrl, rolesFile, region, account, onExit } = options
+  const { service, dir, logFile, port, eventsUrl, rolesFile, region, account, speed, onExit } = options
   mkdirSync(dirname(logFile), { recursive: true })
   const log = openSync(logFile, 'a')
   const flags = [
@@ -65,6 +66,7 @@ export const startService = async (options: {
     ...(rolesFile ? ['--roles', rolesFile] : []),
     ...(region ? ['--region', region] : []),
     ...(account ? ['--account', account] : []),
+    ...(speed === undefined ? [] : ['--speed', String(speed)]),
   ]
   const command = ['--disable-warning=ExperimentalWarning', entry, service, '--dir', dir, ...flags]
   const child = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', log] })

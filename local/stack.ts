@@ -131,6 +131,7 @@ const environmentOf = (config: Config, endpoints: Clouds['endpoints'], configFil
   AWS_ENDPOINT_URL_DYNAMODB: endpoints.dynamodb,
   GCS_ENDPOINT: endpoints.gcs,
   BIGTABLE_ENDPOINT: endpoints.bigtable,
+  AWS_ENDPOINT_URL_CLOUDWATCH: endpoints.cloudwatch,
   LIFEBOAT_CONFIG: configFile,
 })
 
@@ -146,6 +147,7 @@ export type StackOptions = {
   cacheDir: string
   instancesMax?: number
   scheduleSpeed?: number
+  metricsSpeed?: number
   buckets?: boolean
   tableKeys?: Readonly<Record<string, TableKeys>>
   rolesFile?: string
@@ -173,6 +175,7 @@ export const startStack = async (options: StackOptions): Promise<LocalStack> => 
     eventsUrl: `http://127.0.0.1:${port}/events`,
     region: config.source.region,
     account: config.source.account,
+    ...(options.metricsSpeed === undefined ? {} : { metricsSpeed: options.metricsSpeed }),
     ...(rolesFile === undefined ? {} : { rolesFile }),
     ...(log ? { log } : {}),
   })
@@ -206,6 +209,7 @@ export const startStack = async (options: StackOptions): Promise<LocalStack> => 
       region: config.source.region,
       ...(options.instancesMax === undefined ? {} : { instancesMax: options.instancesMax }),
       ...(options.scheduleSpeed === undefined ? {} : { scheduleSpeed: options.scheduleSpeed }),
+      ...(options.metricsSpeed === undefined ? {} : { metricsSpeed: options.metricsSpeed }),
       ...(redeliverSeconds === undefined ? {} : { visibilitySeconds: redeliverSeconds }),
       extraEnv: {
         LIFEBOAT_CONFIG: functionsConfigFile,

@@ -7,6 +7,7 @@ type Resources = Record<string, Resource>
 
 /** https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html */
 const ruleCharactersMax = 10_240
+const ruleAlarmsMax = 100
 const alarmNameCharactersMax = 255
 
 const logicalId = ({ name }: Alarm): string =>
@@ -43,9 +44,9 @@ const metricAlarm = (alarm: Alarm, stage: string): Resource => {
 const compositeAlarm = (alarms: readonly Alarm[], severity: Alarm['severity'], stage: string): Resource => {
   const members = alarms.filter((alarm) => alarm.severity === severity)
   const rule = members.map((alarm) => `ALARM("${physicalName(alarm, stage)}")`).join(' OR ')
-  if (rule.length > ruleCharactersMax)
+  if (members.length > ruleAlarmsMax || rule.length > ruleCharactersMax)
     throw new InvalidInputError(
-      `tables: their ${severity} alarms need a rule of ${rule.length} characters, allowed: ${ruleCharactersMax}; deploy some of the tables as another stage`,
+      `tables: their streams make ${members.length} ${severity} alarms of ${rule.length} characters, allowed: ${ruleAlarmsMax} of ${ruleCharactersMax}; deploy some of the tables as another stage`,
     )
   const topic = severity === 'page' ? 'Page' : 'Ticket'
   const action = { 'Fn::If': [`Own${topic}Topic`, { Ref: `${topic}Topic` }, { Ref: `${topic}TopicArn` }] }

@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { alarmSpecsOf } from './alarm-specs.ts'
 import { type Clients, createClients } from './clients.ts'
 import type { Pattern } from './event-pattern.ts'
 import { ensureBucket, ensureQueue, ensureTable } from './resources.ts'
@@ -97,6 +98,9 @@ const nameTheRest = (deploying: Deploying): void => {
   put('AWS::Lambda::Function', 'FunctionName', (name) => `arn:aws:lambda:${region}:${account}:function:${name}`)
   put('AWS::Events::Rule', 'Name', (name) => `arn:aws:events:${region}:${account}:rule/${name}`)
   put('AWS::Scheduler::Schedule', 'Name', (name) => `arn:aws:scheduler:${region}:${account}:schedule/default/${name}`)
+  // Ref answers the UUID; here it is the name that failed batches are filed under.
+  for (const [logicalId] of ofType(deploying, 'AWS::Lambda::EventSourceMapping'))
+    physical.set(logicalId, { ref: logicalId, attributes: {} })
 }
 
 const roleOf = (role: unknown, template: Template): string => {
@@ -237,6 +241,7 @@ export const deployStack = async (options: DeployOptions): Promise<Stack> => {
       queues: deploying.queues,
       ...mappingsOf(deploying),
       ...rulesOf(deploying),
+      alarms: alarmSpecsOf(template, resolver),
     }
   } finally {
     clients.close()

@@ -45,6 +45,7 @@ export const instanceEnvironment = (stack: Stack, spec: FunctionSpec, folder: st
     AWS_ENDPOINT_URL_DYNAMODB_STREAMS: stack.endpoints.dynamodb,
     GCS_ENDPOINT: stack.endpoints.gcs,
     ...(stack.endpoints.bigtable === undefined ? {} : { BIGTABLE_ENDPOINT: stack.endpoints.bigtable }),
+    ...(stack.endpoints.cloudwatch === undefined ? {} : { AWS_ENDPOINT_URL_CLOUDWATCH: stack.endpoints.cloudwatch }),
   }
 }
 

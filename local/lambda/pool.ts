@@ -31,8 +31,9 @@ export const createPool = (options: {
   instancesMax: number
   idleMs: number
   onLine: (line: string) => void
+  onDone?: (outcome: Outcome, durationMs: number) => void
 }): Pool => {
-  const { spec, instancesMax, idleMs } = options
+  const { spec, instancesMax, idleMs, onDone } = options
   const all = new Set<Instance>()
   const idle: Instance[] = []
   const reapers = new Map<Instance, NodeJS.Timeout>()
@@ -84,6 +85,7 @@ export const createPool = (options: {
     invoke: async (payload) => {
       counts.invocations += 1
       const instance = await take()
+      const begunAt = performance.now()
       try {
         const outcome = await instance.invoke({
           requestId: randomUUID(),
@@ -92,6 +94,7 @@ export const createPool = (options: {
         })
         if (!outcome.ok) counts.errors += 1
         if (!outcome.ok && outcome.timedOut) counts.timeouts += 1
+        onDone?.(outcome, performance.now() - begunAt)
         return outcome
       } finally {
         giveBack(instance)

@@ -8,11 +8,12 @@ import type { Outcome } from './instance.ts'
 import { openLogs } from './log-files.ts'
 import { sendFailedBatch } from './on-failure.ts'
 import { createPool, type Pool, type PoolStats } from './pool.ts'
+import { type Reporter, startReporter } from './reporter.ts'
 import { startTicker } from './schedule.ts'
 import { startSqsSource } from './sqs-source.ts'
-import type { ScheduleSpec, Stack } from './stack.ts'
-import { createStreamClient } from './stream-client.ts'
-import { startStreamSource } from './stream-source.ts'
+import type { ScheduleSpec, Stack, StreamMapping } from './stack.ts'
+import { createStreamClient, type StreamRecord } from './stream-client.ts'
+import { startStreamSource, type StreamSource } from './stream-source.ts'
 
 export type RunnerOptions = {
   stack: Stack
@@ -25,6 +26,8 @@ export type RunnerOptions = {
   instancesMax?: number
   /** How many times faster than their rate schedules run (1 unless given). */
   scheduleSpeed?: number
+  /** How many times faster than real ones the minutes of CloudWatch pass (1 unless given). */
+  metricsSpeed?: number
   idleMs?: number
   onLog?: (functionName: string, line: string) => void
   /** Failures of the runner's own: an endpoint that is away. Written to stderr unless given. */
@@ -50,14 +53,22 @@ export type Runner = {
 const asyncRetries = 2
 const stopGraceMs = 5000
 
-const createPools = (options: RunnerOptions): Map<string, Pool> => {
+const createPools = (options: RunnerOptions, reporter: Reporter): Map<string, Pool> => {
   const { stack, buildDir, instancesMax = 2, idleMs = 300_000 } = options
   const write = openLogs(options.dir, options.onLog)
   return new Map(
     stack.functions.map((spec) => {
       const folder = join(buildDir, spec.bundle)
-      const onLine = (line: string): void => write(spec.name, line)
-      return [spec.name, createPool({ stack, spec, folder, instancesMax, idleMs, onLine })]
+      const onLine = (line: string): void => {
+        write(spec.name, line)
+        reporter.line(line)
+      }
+      const onDone = (outcome: Outcome, durationMs: number): void => {
+        const counts = { Invocations: 1, Errors: outcome.ok ? 0 : 1, Throttles: 0, Duration: durationMs }
+        for (const [name, value] of Object.entries(counts))
+          reporter.add('AWS/Lambda', name, { FunctionName: spec.name }, value)
+      }
+      return [spec.name, createPool({ stack, spec, folder, instancesMax, idleMs, onLine, onDone })]
     }),
   )
 }
@@ -118,9 +129,38 @@ type Starting = {
   checkpoints: Checkpoints
   invoke: (functionArn: string, payload: unknown) => Promise<Outcome>
   onError: (where: string, error: unknown) => void
+  reporter: Reporter
 }
 
-const startSources = ({ options, clients, checkpoints, invoke, onError }: Starting) => {
+/** Age of the last record of a batch when its function is called. */
+const iteratorAgeMs = (event: unknown): number => {
+  const { Records } = event as { Records: StreamRecord[] }
+  return Math.max(0, Date.now() - (Records.at(-1)?.dynamodb.ApproximateCreationDateTime ?? 0) * 1000)
+}
+
+const startStream = (starting: Starting, mapping: StreamMapping): StreamSource => {
+  const { options, clients, checkpoints, invoke, onError, reporter } = starting
+  const { stack } = options
+  const FunctionName = stack.functions.find(({ arn }) => arn === mapping.functionArn)?.name ?? mapping.functionArn
+  return startStreamSource({
+    client: createStreamClient(stack.endpoints.dynamodb, stack.region, mapping.sourceArn),
+    mapping,
+    checkpoints,
+    invoke: (event) => {
+      reporter.add('AWS/Lambda', 'IteratorAge', { FunctionName }, iteratorAgeMs(event))
+      return invoke(mapping.functionArn, event)
+    },
+    onFailure: async (given, shardId) => {
+      await sendFailedBatch(clients, stack, mapping, shardId, given)
+      const name = mapping.onFailure === undefined ? 'DroppedEventCount' : 'OnFailureDestinationDeliveredEventCount'
+      reporter.add('AWS/Lambda', name, { EventSourceMappingUUID: mapping.logicalId }, given.records.length)
+    },
+    onError: (error) => onError(mapping.logicalId, error),
+  })
+}
+
+const startSources = (starting: Starting) => {
+  const { options, clients, invoke, onError } = starting
   const { stack, instancesMax = 2, scheduleSpeed = 1 } = options
   const queues = stack.sqsMappings.map((mapping) =>
     startSqsSource({
@@ -132,16 +172,7 @@ const startSources = ({ options, clients, checkpoints, invoke, onError }: Starti
       onError: (error) => onError(mapping.logicalId, error),
     }),
   )
-  const streams = stack.streamMappings.map((mapping) =>
-    startStreamSource({
-      client: createStreamClient(stack.endpoints.dynamodb, stack.region, mapping.sourceArn),
-      mapping,
-      checkpoints,
-      invoke: (event) => invoke(mapping.functionArn, event),
-      onFailure: (given, shardId) => sendFailedBatch(clients, stack, mapping, shardId, given),
-      onError: (error) => onError(mapping.logicalId, error),
-    }),
-  )
+  const streams = stack.streamMappings.map((mapping) => startStream(starting, mapping))
   const tickers = stack.schedules.map((schedule) =>
     startTicker(schedule.everyMs / scheduleSpeed, async () => {
       const outcome = await invoke(schedule.functionArn, scheduledEvent(stack, schedule))
@@ -160,7 +191,8 @@ export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
   const onError = options.onError ?? ((where, error) => console.error(`runner: ${where}:`, error))
   const clients = createClients(stack.endpoints, stack.region)
   const checkpoints = openCheckpoints(dir)
-  const pools = createPools(options)
+  const reporter = startReporter(stack, options.metricsSpeed ?? 1, (error) => onError('CloudWatch', error))
+  const pools = createPools(options, reporter)
   const invoker = createInvoker(stack, pools)
   const invoke = (functionArn: string, payload: unknown): Promise<Outcome> =>
     invoker.invoke(invoker.find(functionArn) ?? functionArn, payload)
@@ -169,7 +201,7 @@ export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
     Object.fromEntries([...pools].map(([name, pool]) => [name, pool.stats()]))
   const server = await listenForEvents({ port: options.port ?? 0, stack, clients, invoker, stats })
 
-  const { queues, streams, tickers } = startSources({ options, clients, checkpoints, invoke, onError })
+  const { queues, streams, tickers } = startSources({ options, clients, checkpoints, invoke, onError, reporter })
 
   const quiet = async (): Promise<boolean> => {
     if (invoker.pending() > 0 || [...pools.values()].some((pool) => pool.stats().inFlight > 0)) return false
@@ -203,6 +235,7 @@ export const startRunner = async (options: RunnerOptions): Promise<Runner> => {
     clearInterval(impatience)
     await server.close()
     await kill()
+    await reporter.stop()
     checkpoints.close()
     clients.close()
   }

@@ -9,7 +9,10 @@ import type { Endpoints } from './stack.ts'
 import { parseTemplate } from './template.ts'
 
 /** `template` is a path; what packageStack answers can be written there. */
-export type ServeOptions = Pick<RunnerOptions, 'buildDir' | 'dir' | 'port' | 'instancesMax' | 'scheduleSpeed'> & {
+export type ServeOptions = Pick<
+  RunnerOptions,
+  'buildDir' | 'dir' | 'port' | 'instancesMax' | 'scheduleSpeed' | 'metricsSpeed'
+> & {
   template: string
   endpoints: Endpoints
   account: string

@@ -1,3 +1,4 @@
+import type { AlarmSpec } from '../cloudwatch/alarms.ts'
 import type { Pattern } from './event-pattern.ts'
 
 /** A deployed template, as the runner needs it: plain data, with every intrinsic function resolved. */
@@ -8,6 +9,8 @@ export type Endpoints = {
   gcs: string
   /** Absent where no function writes rows. */
   bigtable?: string
+  /** Absent where nobody measures. */
+  cloudwatch?: string
 }
 
 export type FunctionSpec = {
@@ -64,4 +67,5 @@ export type Stack = {
   streamMappings: StreamMapping[]
   rules: RuleSpec[]
   schedules: ScheduleSpec[]
+  alarms: AlarmSpec[]
 }

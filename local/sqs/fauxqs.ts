@@ -13,7 +13,14 @@ import type { DatabaseSync } from 'node:sqlite'
 import { buildApp, type BuildAppOptions } from 'fauxqs'
 
 type Dequeue = (this: Queue, ...options: unknown[]) => unknown[]
-type Queue = { name: string; url: string; persistence?: Persistence; dequeue: Dequeue }
+type Held = { sentTimestamp: number }
+type Queue = {
+  name: string
+  url: string
+  persistence?: Persistence
+  dequeue: Dequeue
+  inspectMessages(): { ready: Held[]; delayed: Held[]; inflight: { message: Held }[] }
+}
 type Persistence = {
   db: DatabaseSync
   loadSqsAndSns(queues: QueueStore, topics: unknown): void
@@ -75,9 +82,26 @@ const repairQueues = ({ prototype }: Modules['SqsQueue']): void => {
   }
 }
 
+/** `oldestSeconds` is the age of the oldest message that was not deleted, 0 in an empty queue. */
+export type QueueStats = { name: string; visible: number; notVisible: number; delayed: number; oldestSeconds: number }
+
+const statsOf = (queue: Queue): QueueStats => {
+  const { ready, delayed, inflight } = queue.inspectMessages()
+  const now = Date.now()
+  const held = [...ready, ...delayed, ...inflight.map(({ message }) => message)]
+  const oldest = held.reduce((least, { sentTimestamp }) => Math.min(least, sentTimestamp), now)
+  return {
+    name: queue.name,
+    visible: ready.length,
+    notVisible: inflight.length,
+    delayed: delayed.length,
+    oldestSeconds: (now - oldest) / 1000,
+  }
+}
+
 export type Fauxqs = {
   handle(request: IncomingMessage, response: ServerResponse): void
-  queueNames(): string[]
+  stats(): QueueStats[]
   /** Gives the queues that were there before the URLs of where they are served now. */
   servedAt(url: string): void
   close(): Promise<void>
@@ -103,7 +127,7 @@ export const openFauxqs = async (dir: string): Promise<Fauxqs> => {
   await app.ready()
   return {
     handle: (request, response) => answering.run(response, () => app.routing(request, response)),
-    queueNames: () => Array.from(queues.allQueues(), (queue) => queue.name),
+    stats: () => Array.from(queues.allQueues(), statsOf),
     servedAt: (url) => {
       const moved = [...queues.allQueues()].map((queue): [string, Queue] => {
         queue.url = url + new URL(queue.url).pathname

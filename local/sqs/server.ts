@@ -52,7 +52,7 @@ export const startSqs = async (options: { dir: string; port?: number }): Promise
     ...(options.port !== undefined && { port: options.port }),
     handle: (request, response) => handle(queues, request, response),
     onFault: (response, status) => refuse(response, status, 'ServiceUnavailable', 'a fault was switched on'),
-    stats: () => ({ queues: queues.queueNames() }),
+    stats: () => ({ queues: queues.stats() }),
   })
   queues.servedAt(server.url)
   return {

@@ -3,8 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createAlarms } from '../../local/cloudwatch/alarms.ts'
+import { createMetricStore, minuteMs } from '../../local/cloudwatch/store.ts'
+import { alarmSpecsOf } from '../../local/lambda/alarm-specs.ts'
 import { packageStack } from '../../local/lambda/package.ts'
-import type { Template } from '../../local/lambda/template.ts'
+import { createResolver, type Physical, type Template } from '../../local/lambda/template.ts'
 import { parseConfig } from '../../shared/config.ts'
 import { proofMetrics } from '../../shared/proof/metrics.ts'
 import { alarmResources } from '../../tools/alarm-resources.ts'
@@ -240,6 +243,63 @@ describe('the alarms of the packaged stack', () => {
   )
 })
 
+/** The template's alarms in a CloudWatch whose clock the test moves. */
+const simulate = () => {
+  const physical = new Map<string, Physical>(
+    Object.keys(template.Resources).map((name) => [name, { ref: name, attributes: { Arn: name, QueueName: name } }]),
+  )
+  const common = { account: '111122223333', region: 'us-east-1', stackName: 'lifeboat-prod', physical }
+  const specs = alarmSpecsOf(template, createResolver({ template, ...common }))
+  const store = createMetricStore()
+  const evaluated = createAlarms(store)
+  evaluated.put(specs, 0)
+  let now = 0
+  return {
+    specs,
+    /** One period of an alarm with a datapoint or without, minute by minute; answers the state at its end. */
+    pass: (name: string, value: number | undefined): string | undefined => {
+      const { namespace, metric, dimensions, periodSeconds } = specs.find((spec) => spec.name === name)!
+      if (value !== undefined) store.add({ namespace, name: metric, dimensions, values: [value], timestampMs: now })
+      now += periodSeconds * 1000
+      expect(now % minuteMs).toBe(0)
+      evaluated.evaluate(now)
+      return evaluated.list().find((alarm) => alarm.name === name)?.state
+    },
+    state: (name: string) => evaluated.list().find((alarm) => alarm.name === name)?.state,
+  }
+}
+
+describe('every alarm of the packaged stack, evaluated', () => {
+  it('knows nothing at first, fires for what it is about, ends with it, and takes silence as it says', () => {
+    const names = simulate().specs.map(({ name }) => name)
+    expect(names).toHaveLength(alarms().length)
+    for (const name of names) {
+      const { specs, pass, state } = simulate()
+      const spec = specs.find((one) => one.name === name)!
+      const above = spec.comparison === 'GreaterThanThreshold'
+      const [good, bad] = above ? [spec.threshold, spec.threshold + 1] : [spec.threshold, spec.threshold - 1]
+      const passes = (count: number, value: number | undefined) =>
+        Array.from({ length: count }, () => pass(name, value)).at(-1)
+      expect([name, state(name)]).toEqual([name, 'INSUFFICIENT_DATA'])
+      expect([name, passes(spec.evaluationPeriods, good)]).toEqual([name, 'OK'])
+      // One datapoint short of an alarm, then the one; then as many good ones as it takes.
+      const almost = spec.datapointsToAlarm === 1 ? 'OK' : passes(spec.datapointsToAlarm - 1, bad)
+      expect([name, almost]).toEqual([name, 'OK'])
+      expect([name, pass(name, bad)]).toEqual([name, 'ALARM'])
+      expect([name, passes(spec.evaluationPeriods, good)]).toEqual([name, 'OK'])
+      const silent = passes(spec.evaluationPeriods + 2, undefined)
+      expect([name, silent]).toEqual([name, spec.missing === 'breaching' ? 'ALARM' : 'OK'])
+    }
+  })
+
+  it('does not fire for a datapoint that is late', () => {
+    const { pass } = simulate()
+    const name = 'lifeboat-prod-objects-lag'
+    for (let minute = 0; minute < 10; minute += 1) pass(name, 0)
+    expect([pass(name, undefined), pass(name, undefined), pass(name, 0)]).toEqual(['OK', 'OK', 'OK'])
+  })
+})
+
 describe('alarms', () => {
   const subjects = { functions: [], streamMappings: [], deadQueues: [] }
 
@@ -256,6 +316,6 @@ describe('alarms', () => {
 
   it('are refused where a composite alarm could not name them all', () => {
     const streamMappings = Array.from({ length: 80 }, (_, index) => `ApplyChangesOfATableWithALongNameEpoch${index}`)
-    expect(() => alarmResources(config, 'prod', { ...subjects, streamMappings })).toThrow('allowed: 10240')
+    expect(() => alarmResources(config, 'prod', { ...subjects, streamMappings })).toThrow('allowed: 100 of 10240')
   })
 })
