@@ -44,8 +44,8 @@ describe('the embedded clouds', () => {
   })
 
   it('serve, each on a port and in a process of its own', async () => {
-    expect(new Set(Object.values(clouds.endpoints)).size).toBe(5)
-    expect(new Set(Object.values(clouds.pids)).size).toBe(5)
+    expect(new Set(Object.values(clouds.endpoints)).size).toBe(6)
+    expect(new Set(Object.values(clouds.pids)).size).toBe(6)
     expect(await Promise.all(services.map((service) => isHealthy(clouds.endpoints[service])))).toEqual([
       true,
       true,
