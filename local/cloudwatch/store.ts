@@ -74,7 +74,11 @@ export const createMetricStore = (): MetricStore => {
       const series = all.get(keyOf(id))
       if (!series) return undefined
       const [first, last] = [Math.floor(fromMs / minuteMs), Math.ceil(toMs / minuteMs)]
-      const found = [...series.minutes].filter(([at]) => at >= first && at < last).map(([, minute]) => minute)
+      const found: Minute[] = []
+      for (let at = first; at < last; at += 1) {
+        const minute = series.minutes.get(at)
+        if (minute) found.push(minute)
+      }
       if (found.length === 0) return undefined
       const merged = merge(found)
       const percent = percentilePattern.exec(statistic)?.[1]

@@ -52,8 +52,9 @@ describe('the embedded clouds', () => {
       true,
       true,
       true,
+      true,
     ])
-    expect(messages).toHaveLength(5)
+    expect(messages).toHaveLength(6)
   })
 
   it('come back at the same place, with what they had', async () => {

@@ -240,6 +240,25 @@ describe('the embedded SQS', () => {
       await expect(sqs.send(url, refused)).rejects.toThrow('Invalid characters found')
   })
 
+  it('says how many messages each queue has, and how old the oldest is that was not deleted', async () => {
+    const url = await sqs.create({ VisibilityTimeout: '30' })
+    const stats = async (): Promise<object | undefined> => {
+      const answer = await fetch(`${sqs.running.url}/_lifeboat/stats`)
+      const { queues } = (await answer.json()) as { queues: { name: string; oldestSeconds: number }[] }
+      return queues.find(({ name }) => url.endsWith(name))
+    }
+    expect(await stats()).toMatchObject({ visible: 0, notVisible: 0, delayed: 0, oldestSeconds: 0 })
+    await sqs.send(url, 'first')
+    await pause(300)
+    await sqs.send(url, 'second')
+    await sqs.send(url, 'later', { DelaySeconds: 60 })
+    await sqs.receive(url, { MaxNumberOfMessages: 1 })
+    const found = await stats()
+    expect(found).toMatchObject({ visible: 1, notVisible: 1, delayed: 1 })
+    // The first one is being worked on, and still the oldest.
+    expect((found as { oldestSeconds: number }).oldestSeconds).toBeGreaterThanOrEqual(0.3)
+  })
+
   it('fails, and loses a reply, when told to', async () => {
     const url = await sqs.create()
     const faults = [
