@@ -8,6 +8,9 @@ import { createGcsBlobStore } from '../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
 import type { BlobStore } from '../shared/ports.ts'
 import type { ReleaseManifest } from '../shared/weights/manifest.ts'
+import { type ListedAlarm, readAlarms } from './page/data.ts'
+import { startPage } from './page/server.ts'
+import { alarmsTable } from './start/alarms.ts'
 import { keepRunning } from './start/keep.ts'
 import { createLive, type Live } from './start/live.ts'
 import { publish } from './start/publish.ts'
@@ -36,14 +39,25 @@ type Options = {
   partitionKey: string
   sortKey?: string | false
   keep?: boolean
+  page?: boolean
   json?: boolean
   seed: string
 }
-type Result = { stack: LocalStack; outcomes: Outcome[]; rowsPlan: RowsPlan; rows: RowsOutcome }
+type Page = { close(): Promise<void> }
+type Result = {
+  stack: LocalStack
+  page: Page | undefined
+  outcomes: Outcome[]
+  rowsPlan: RowsPlan
+  rows: RowsOutcome
+  alarms: ListedAlarm[]
+}
 type Replicated = { plan: Publish; counters: Counters; lagSeconds: number; release: ReleaseManifest }
 
 const bucket = 'models'
 const releaseTimeoutMs = 15 * 60_000
+/** A minute of schedules and of CloudWatch passes in five seconds: alarms and charts have something to say. */
+const speed = 12
 const cacheDir = fileURLToPath(new URL('../.cache/stack', import.meta.url))
 
 const configText = `formatVersion: 1
@@ -70,6 +84,7 @@ const parseOptions = (): Options =>
     .option('--sort-key <name>', 'sort key of the items of --rows (default: sk, where every item has it)')
     .option('--no-sort-key', 'the items of --rows have a partition key only')
     .option('--keep', 'leave the clouds running and print how to point aws, gcloud storage and lifeboat at them')
+    .option('--page', 'with --keep: serve a page with live charts of lag, throughput, dedup, alarms and reports')
     .option('--json', 'print one line of JSON and nothing else')
     .option('--seed <number>', 'seed of the synthetic weights and rows', '1')
     .addHelpText(
@@ -167,15 +182,23 @@ const planRows = async ({ model, rows, partitionKey, sortKey, seed }: Options): 
     ? syntheticRowsPlan(Number(seed), model !== undefined)
     : userRowsPlan(rows, { partition: partitionKey, sort: sortKey })
 
+const openPage = async (stack: LocalStack, store: BlobStore, live: Live): Promise<Page> => {
+  const page = await startPage({ cloudwatch: stack.clouds.endpoints.cloudwatch, store })
+  live.say(`Live charts: ${page.url}`)
+  return page
+}
+
 const run = async (options: Options, dir: string, live: Live): Promise<Result> => {
   const configFile = join(dir, 'lifeboat.yml')
   await writeFile(configFile, configText)
   const userPlans = options.model === undefined ? undefined : await userPublishes(options.model)
   const rowsPlan = await planRows(options)
   live.say('Starting the embedded clouds and packaging the functions ...')
-  const stack = await startStack({ dir, configFile, cacheDir, tableKeys: { [rowsTable]: rowsPlan.keys } })
+  const tableKeys = { [rowsTable]: rowsPlan.keys }
+  const stack = await startStack({ dir, configFile, cacheDir, tableKeys, scheduleSpeed: speed, metricsSpeed: speed })
   try {
     const store = openStore(stack)
+    const page = options.page ? await openPage(stack, store, live) : undefined
     const count = createCounters(stack, dir)
     if (!userPlans) live.say('Writing synthetic BF16 weights ...')
     const plans = userPlans ?? (await syntheticPublishes(join(dir, 'published'), Number(options.seed)))
@@ -189,12 +212,14 @@ const run = async (options: Options, dir: string, live: Live): Promise<Result> =
       await writer.close()
     }
 
+    // CloudWatch would be away with the rest of AWS, and what it saw with it.
+    const alarms = await readAlarms(stack.clouds.endpoints.cloudwatch)
     live.say('Switching AWS off and restoring from GCS alone ...')
     for (const service of awsServices) await stack.clouds.kill(service)
     const outcomes: Outcome[] = []
     for (const one of replicated) outcomes.push(await restore(stack, dir, one, live))
     if (options.keep) for (const service of awsServices) await stack.clouds.restart(service)
-    return { stack, outcomes, rowsPlan, rows }
+    return { stack, page, outcomes, rowsPlan, rows, alarms }
   } catch (error) {
     await stack.stop()
     throw error
@@ -212,21 +237,27 @@ const verdict = (isRestored: boolean, areRowsEqual: boolean, seconds: number): s
 
 const main = async (): Promise<number> => {
   const options = parseOptions()
+  if (options.page && !options.keep) {
+    process.stderr.write('--page needs --keep: the page ends with the clouds\n')
+    return 2
+  }
   const live = createLive(process.stdout, options.json === true)
   const dir = await mkdtemp(join(tmpdir(), 'lifeboat-'))
   const startedAt = Date.now()
   try {
-    const { stack, outcomes, rowsPlan, rows } = await run(options, dir, live)
+    const { stack, page, outcomes, rowsPlan, rows, alarms } = await run(options, dir, live)
     try {
       const isRestored = outcomes.every(({ identical }) => identical)
       const areRowsEqual = rowsVerified(rows)
       live.say(`\n${outcomeTable(outcomes, process.stdout.columns)}`)
       live.say(rowsReport(rows))
+      live.say(alarmsTable(alarms, 60 / speed, process.stdout.columns))
       live.say(verdict(isRestored, areRowsEqual, Math.round((Date.now() - startedAt) / 1000)))
       if (options.json) process.stdout.write(`${outcomeJson(outcomes, rows)}\n`)
       if (options.keep) await keepRunning(stack, rowsPlan, bucket, live)
       return isRestored && areRowsEqual ? 0 : 1
     } finally {
+      await page?.close()
       await stack.stop()
     }
   } catch (error) {

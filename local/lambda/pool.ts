@@ -23,8 +23,7 @@ export type Pool = {
 
 const pidsOf = (instances: Iterable<Instance>): number[] => Array.from(instances, ({ pid }) => pid)
 
-/** The instances of one function: started when needed, used again, ended after `idleMs` without work. */
-export const createPool = (options: {
+export type PoolOptions = {
   stack: Stack
   spec: FunctionSpec
   folder: string
@@ -32,7 +31,10 @@ export const createPool = (options: {
   idleMs: number
   onLine: (line: string) => void
   onDone?: (outcome: Outcome, durationMs: number) => void
-}): Pool => {
+}
+
+/** The instances of one function: started when needed, used again, ended after `idleMs` without work. */
+export const createPool = (options: PoolOptions): Pool => {
   const { spec, instancesMax, idleMs, onDone } = options
   const all = new Set<Instance>()
   const idle: Instance[] = []
