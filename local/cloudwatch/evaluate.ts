@@ -24,17 +24,11 @@ const extraPeriods = 2
 /** How many of the last periods an alarm looks at, so that real datapoints stand in for missing ones. */
 export const evaluationRange = ({ evaluationPeriods }: Rule): number => evaluationPeriods + extraPeriods
 
-const breaches = ({ comparison, threshold }: Rule, value: number): boolean => {
-  switch (comparison) {
-    case 'GreaterThanThreshold':
-      return value > threshold
-    case 'GreaterThanOrEqualToThreshold':
-      return value >= threshold
-    case 'LessThanThreshold':
-      return value < threshold
-    case 'LessThanOrEqualToThreshold':
-      return value <= threshold
-  }
+const comparisons: Record<Comparison, (value: number, threshold: number) => boolean> = {
+  GreaterThanThreshold: (value, threshold) => value > threshold,
+  GreaterThanOrEqualToThreshold: (value, threshold) => value >= threshold,
+  LessThanThreshold: (value, threshold) => value < threshold,
+  LessThanOrEqualToThreshold: (value, threshold) => value <= threshold,
 }
 
 /**
@@ -48,7 +42,7 @@ export const evaluateAlarm = (
 ): AlarmState => {
   const range = datapoints.slice(-evaluationRange(rule))
   const real = range.filter((value) => value !== undefined).slice(-rule.evaluationPeriods)
-  const breaching = real.filter((value) => breaches(rule, value)).length
+  const breaching = real.filter((value) => comparisons[rule.comparison](value, rule.threshold)).length
   const lacking = rule.evaluationPeriods - real.length
   const filled = rule.missing === 'breaching' ? breaching + lacking : breaching
   if (filled >= rule.datapointsToAlarm) return 'ALARM'

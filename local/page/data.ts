@@ -57,7 +57,7 @@ const readJson = async <T>(url: string): Promise<T> => {
 
 const readPoints = async (cloudwatch: string, { metric, stat }: Wanted): Promise<Points> => {
   const query = new URLSearchParams({ name: metric, stat, minutes: String(minutes) })
-  const listed = await readJson<Listed[]>(`${cloudwatch}/_lifeboat/metrics?${query}`)
+  const listed = await readJson<Listed[]>(`${cloudwatch}/_lifeboat/metrics?${query.toString()}`)
   return listed.find(({ namespace }) => namespace === 'Lifeboat')?.points ?? []
 }
 
