@@ -32,6 +32,9 @@ export type ListedAlarm = {
 }
 
 const minutes = 120
+/** Before the first datapoint a chart shows nothing, and after it at least so many. */
+const minutesShownMin = 24
+const numeral = new Intl.NumberFormat('en', { maximumFractionDigits: 3 })
 const mib = 2 ** 20
 
 type Wanted = { metric: ProofMetric; label: string; stat: string }
@@ -64,9 +67,9 @@ const readPoints = async (cloudwatch: string, { metric, stat }: Wanted): Promise
 /** Why an alarm is in its state: what it saw last against its threshold. */
 export const reasonOf = ({ state, comparison, threshold, missing, lastValue }: ListedAlarm): string => {
   if (state === 'INSUFFICIENT_DATA') return 'not evaluated yet, or nothing was measured'
-  const limit = `${comparison.startsWith('Greater') ? 'above' : 'below'} ${threshold}`
+  const limit = `${comparison.startsWith('Greater') ? 'above' : 'below'} ${numeral.format(threshold)}`
   if (lastValue === null) return missing === 'breaching' ? 'nothing measured, which is a breach' : 'nothing happened'
-  return `last ${Number(lastValue.toFixed(3))}, alarm ${limit}`
+  return `last ${numeral.format(lastValue)}, alarm ${limit}`
 }
 
 export const readAlarms = (cloudwatch: string): Promise<ListedAlarm[]> =>
@@ -97,12 +100,17 @@ export const readPageData = async (cloudwatch: string, store: BlobStore): Promis
     readJson<{ speed: number }>(`${cloudwatch}/_lifeboat/stats`),
   ])
   const everySeconds = 60 / speed
-  const times = [...lag, ...bytes].find((points) => points.length > 0)?.map(({ at }) => at / 1000) ?? []
-  const lines = (from: readonly Wanted[], found: Points[], scale: (value: number) => number): Line[] =>
-    from.map(({ label }, index) => ({
+  const all = [...lag, ...bytes].filter((points) => points.length > 0)
+  const begun = Math.min(
+    ...all.map((points) => points.findIndex(({ value }) => value !== null)).filter((at) => at >= 0),
+  )
+  const from = Math.max(0, Math.min(begun, minutes - minutesShownMin))
+  const times = (all[0] ?? []).slice(from).map(({ at }) => at / 1000)
+  const lines = (named: readonly Wanted[], found: Points[], scale: (value: number) => number): Line[] =>
+    named.map(({ label }, index) => ({
       label,
       values: times.map((_, at) => {
-        const value = found[index]?.[at]?.value
+        const value = found[index]?.[from + at]?.value
         return typeof value === 'number' ? scale(value) : null
       }),
     }))

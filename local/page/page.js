@@ -102,13 +102,15 @@ const showAlarms = ({ alarms, everySeconds }) => {
     `${count('ALARM')} in ALARM, ${count('INSUFFICIENT_DATA')} without enough data, ${count('OK')} OK. ` +
     `Each is evaluated every minute of the embedded CloudWatch, which is ${everySeconds} s here.`
   const sorted = alarms.toSorted((a, b) => severity[a.state] - severity[b.state] || a.name.localeCompare(b.name))
-  byId('alarms').replaceChildren(
-    ...sorted.map(({ name, state, why, description }) => {
-      const named = element('td', name)
+  const rows = (wanted) =>
+    sorted.filter(wanted).map(({ name, state, why, description }) => {
+      const named = element('td', name.replace(/^lifeboat-local-/, ''))
       named.title = description
       return rowOf(element('td', state, classOf[state]), named, why)
-    }),
-  )
+    })
+  byId('alarms').replaceChildren(...rows(({ state }) => state !== 'OK'))
+  byId('fine').replaceChildren(...rows(({ state }) => state === 'OK'))
+  byId('fine-title').textContent = `${count('OK')} OK`
   return count('ALARM')
 }
 

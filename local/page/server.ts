@@ -16,6 +16,7 @@ const files: Record<string, { file: string; type: string }> = {
   '/': { file: join(here, 'index.html'), type: 'text/html' },
   '/page.js': { file: join(here, 'page.js'), type: 'text/javascript' },
   '/page.css': { file: join(here, 'page.css'), type: 'text/css' },
+  '/icon.svg': { file: join(here, 'icon.svg'), type: 'image/svg+xml' },
   '/uplot.js': { file: join(uplot, 'uPlot.esm.js'), type: 'text/javascript' },
   '/uplot.css': { file: join(uplot, 'uPlot.min.css'), type: 'text/css' },
 }
