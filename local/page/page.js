@@ -23,6 +23,8 @@ const resolved = (name) => {
   return found || color(name)
 }
 
+const timeOf = (seconds) => new Date(seconds * 1000).toLocaleTimeString('en-GB')
+
 const openPlot = (chart) => {
   const figure = element('figure')
   const caption = element('figcaption', `${chart.title} `)
@@ -44,7 +46,10 @@ const openPlot = (chart) => {
       legend: { show: false },
       cursor: { show: false },
       scales: { y: { range: (_, __, most) => [0, Math.max(1, (most ?? 1) * 1.1)] } },
-      axes: [axis, { ...axis, size: 46 }],
+      axes: [
+        { ...axis, space: 80, values: (_, ticks) => ticks.map(timeOf) },
+        { ...axis, size: 46 },
+      ],
       series: [
         {},
         ...chart.lines.map(({ label }, index) => ({
