@@ -1,9 +1,9 @@
+import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import { type Config, parseConfig } from '../shared/config.ts'
 import { InvalidInputError } from '../shared/errors.ts'
 import { thresholdParameters } from './alarm-thresholds.ts'
-import { streamMappings } from './stream-mappings.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -47,6 +47,8 @@ const streamMappings = (config: Config): Record<string, object> =>
             MaximumRecordAgeInSeconds: 82_800,
             FunctionResponseTypes: ['ReportBatchItemFailures'],
             DestinationConfig: { OnFailure: { Destination: { 'Fn::GetAtt': ['FailedBatchesBucket', 'Arn'] } } },
+            // What was given up is counted: an alarm looks at it.
+            MetricsConfig: { Metrics: ['EventCount'] },
           },
         },
       ]),
@@ -113,8 +115,8 @@ export const stackSettings = (config: Config) => {
     ),
     /** The file of what replicates rows: nothing of it is deployed without a table. */
     rowsFile: config.tables.length > 0 ? 'rows.yml' : 'no-rows.yml',
-    streamMappings: streamMappings(config),
     thresholdParameters: thresholdParameters(config),
+    streamMappings: streamMappings(config),
     streamArns: config.tables.flatMap(({ streams }) => streams.map(({ arn }) => arn)),
     tableArns: config.tables.map(tableArn),
     canaryPolicy: canaryPolicy(config),
