@@ -252,7 +252,7 @@ const mappingAlarms = (mapping: string): Alarm[] => {
       name: `events-given-up-${mapping}`,
       section: 'events-given-up',
       means:
-        'Records of a stream failed for 23 hours and were put into the bucket of failed batches: nobody retries them.',
+        'Records of a stream failed for 23 hours and were put into the bucket of failed batches: nothing retries them by itself.',
       metric: of('OnFailureDestinationDeliveredEventCount'),
     },
     {

@@ -115,12 +115,13 @@ describe('the packaged stack with tables', () => {
     })
     expect(places('RedriveRole')).toEqual({
       'dynamodb:DescribeTable,dynamodb:GetItem': tables,
-      's3:GetObject,s3:DeleteObject': within('quarantine'),
+      's3:GetObject,s3:PutObject,s3:DeleteObject': within('quarantine'),
+      's3:GetObject,s3:DeleteObject': within('aws/lambda'),
       's3:PutObject': within('redriven'),
       's3:ListBucket': { 'Fn::GetAtt': ['FailedBatchesBucket', 'Arn'] },
     })
     expect(statementsOf('RedriveRole').get('ListQuarantine')?.Condition).toEqual({
-      StringLike: { 's3:prefix': 'quarantine/*' },
+      StringLike: { 's3:prefix': ['quarantine/*', 'aws/lambda/*'] },
     })
     for (const name of ['ApplyChanges', 'Redrive']) {
       expect(properties(`${name}LambdaFunction`)['Role']).toEqual({ 'Fn::Sub': `\${${name}Role.Arn}` })

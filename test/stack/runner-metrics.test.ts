@@ -2,6 +2,7 @@ import { SendMessageCommand } from '@aws-sdk/client-sqs'
 import { PutItemCommand } from '@aws-sdk/client-dynamodb'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startCloudWatch } from '../../local/cloudwatch/server.ts'
+import { startReporter } from '../../local/lambda/reporter.ts'
 import { type Fixture, fixtureTemplate, openFixture, until } from './runner-fixture.ts'
 
 const speed = 120
@@ -95,4 +96,32 @@ describe('a runner with a CloudWatch', () => {
     const outcome = await runner.invoke('fixture-work', { environment: true })
     expect(outcome.ok && outcome.payload).toContain(`"AWS_ENDPOINT_URL_CLOUDWATCH":"${cloudwatch.url}"`)
   })
+})
+
+describe('what is reported while CloudWatch is away', () => {
+  it('comes when it is there again, which has its alarms again too', async () => {
+    const first = await startCloudWatch({ speed })
+    const stack = { ...fixture.stack, endpoints: { ...fixture.stack.endpoints, cloudwatch: first.url } }
+    const failures: unknown[] = []
+    const reporter = startReporter(stack, speed, (error) => failures.push(error))
+    const known = async (): Promise<{ metrics: number; alarms: number }> =>
+      (await (await fetch(`${first.url}/_lifeboat/stats`)).json()) as { metrics: number; alarms: number }
+    await until(async () => (await known()).alarms === 5, 'the alarms are there')
+    await first.close()
+    reporter.add('Lifeboat', 'Late', { service: 'lifeboat-local' }, 7)
+    await until(() => failures.length > 0, 'it is missed')
+    const second = await startCloudWatch({ speed, port: first.port })
+    try {
+      await until(async () => (await known()).alarms === 5, 'the alarms are there again')
+      const late = async (): Promise<{ points: { value: number | null }[] }[]> =>
+        (await (await fetch(`${second.url}/_lifeboat/metrics?name=Late&stat=Sum&minutes=300`)).json()) as {
+          points: { value: number | null }[]
+        }[]
+      await until(async () => (await late()).some(({ points }) => points.some(({ value }) => value === 7)), 'it came')
+      expect(failures.length).toBeGreaterThan(0)
+    } finally {
+      await reporter.stop()
+      await second.close()
+    }
+  }, 60_000)
 })
