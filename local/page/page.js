@@ -149,7 +149,7 @@ const poll = async () => {
   } catch (error) {
     byId('summary').textContent = `No numbers: ${error.message}. Is npm start still running?`
   }
-  setTimeout(poll, pollMs)
+  setTimeout(() => void poll(), pollMs)
 }
 
 // Colors of a canvas do not follow the scheme by themselves.
