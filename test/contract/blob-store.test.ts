@@ -131,6 +131,17 @@ describe.each([
     for (const name of names) expect(String(Buffer.from((await store.read(name))!))).toBe(name)
   })
 
+  it('lists from a name on, that name included', async () => {
+    const store = open()
+    for (const name of ['w/z', 'x/a', 'x/b', 'x/é', 'y/a']) await store.create(name, bytes(name))
+    const listed = async (from: string) => (await toArray(store.list('x/', { from }))).map(({ name }) => name)
+    expect(await listed('x/b')).toEqual(['x/b', 'x/é'])
+    expect(await listed('x/bb')).toEqual(['x/é'])
+    expect(await listed('a')).toEqual(['x/a', 'x/b', 'x/é'])
+    expect(await listed('x/')).toEqual(['x/a', 'x/b', 'x/é'])
+    expect(await listed('y')).toEqual([])
+  })
+
   it('lists every page', async () => {
     const store = open()
     const names = Array.from({ length: 1203 }, (_, index) => `p/${String(index).padStart(5, '0')}`)
@@ -285,15 +296,18 @@ describe('principals', () => {
     expect(next.metadata).toEqual({ a: 'b' })
   })
 
-  it('the restorer and the validator read and list, and cannot create', async () => {
+  it('the restorer and the validator read and list; the validator creates, and neither changes anything', async () => {
     const writer = gcsStore('lifeboat-writer')
-    await writer.create('m', bytes('x'))
+    const blob = await writer.create('m', bytes('x'))
     for (const principal of ['lifeboat-restorer', 'lifeboat-validator']) {
       const reader = gcsStore(principal, writer.prefix)
       expect(await reader.read('m')).toHaveLength(1)
       expect(await toArray(reader.list(''))).toHaveLength(1)
-      await expect(reader.create('n', bytes('x'))).rejects.toBeInstanceOf(DeniedError)
+      await expect(reader.update(blob!, { metadata: { a: 'b' } })).rejects.toBeInstanceOf(DeniedError)
     }
+    const restorer = gcsStore('lifeboat-restorer', writer.prefix)
+    await expect(restorer.create('n', bytes('x'))).rejects.toBeInstanceOf(DeniedError)
+    expect(await gcsStore('lifeboat-validator', writer.prefix).create('n', bytes('x'))).toBeDefined()
   })
 
   it('without list, a missing object is denied and never taken for absent', async () => {

@@ -140,7 +140,7 @@ describe('the cache of packages', () => {
     for (const path of ['serverless.yml', 'package.json', 'package-lock.json', 'infra', 'tools', 'shared'])
       cpSync(join(root, path), join(home, path), { recursive: true })
     symlinkSync(join(root, 'node_modules'), join(home, 'node_modules'))
-    for (const name of ['plan-object', 'copy-segment', 'commit-object'])
+    for (const name of ['plan-object', 'copy-segment', 'commit-object', 'validate'])
       writeFileSync(join(home, `functions/${name}.ts`), 'export const handler = async () => 1\n')
     const cacheDir = join(dir, 'cache-of-fixture')
     const pack = async () => (await packageStack({ configFile, stage: 'dev', cacheDir, root: home })).buildDir
@@ -182,7 +182,7 @@ describe('the packaged stack', () => {
       expect(JSON.parse(readFileSync(join(buildDir, bundle, 'lifeboat.json'), 'utf8'))).toEqual(config)
       expect(readFileSync(join(buildDir, bundle, `functions/${bundle}.mjs`), 'utf8').length).toBeGreaterThan(1000)
     }
-    expect(ofType('AWS::Lambda::Function')).toHaveLength(3)
+    expect(ofType('AWS::Lambda::Function')).toHaveLength(4)
   })
 
   it('hides a message for at least six times its function, and keeps what fails five times', () => {

@@ -47,6 +47,10 @@ export const createMemoryReleaseLedger = (
       if (waiting !== undefined) row.waiting = waiting
       if (closeIf === row.touchedAt) row.isOpen = false
     },
+    reopen: async (bucket, prefix) => {
+      const row = releases.get(place(bucket, prefix))
+      if (row) Object.assign(row, { done: [], again: (row.again ?? 0) + 1, isOpen: true })
+    },
     request: async (bucket, prefix) => onRequest(bucket, prefix),
     open: async function* open() {
       const waiting = [...releases.values()].filter(({ isOpen }) => isOpen)
@@ -74,6 +78,10 @@ export const createMemoryChain = (): Chain => {
         previousDigest: link.digest,
         ...(link.info ? { previous: { ...link.info } } : {}),
       }
+    },
+    newest: async (chain) => {
+      const { sequence, digest, info = {} } = linkOf(chain)
+      return digest === null ? undefined : { sequence, digest, info: { ...info } }
     },
     advance: async (chain, sequence, digest, info = {}) => {
       const link = linkOf(chain)
