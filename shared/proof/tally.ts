@@ -18,7 +18,13 @@ export const count = (tally: Tally, name: string, by = 1): void => {
   tally.counts[name] = (tally.counts[name] ?? 0) + by
 }
 
+/** One thing that several need is one finding, which is as good as repaired only where it is for all of them. */
 export const addFinding = (tally: Tally, finding: Finding): void => {
+  const same = tally.findings.find(({ kind, subject }) => kind === finding.kind && subject === finding.subject)
+  if (same) {
+    if (finding.repaired === 'no') Object.assign(same, finding)
+    return
+  }
   tally.findingsTotal += 1
   const listed = tally.findings.reduce((sum, one) => sum + one.subject.length + one.detail.length + 100, 0)
   if (listed < listedBytesMax) tally.findings.push(finding)

@@ -53,11 +53,21 @@ type Counted = { count: (name: string, by?: number) => void; flaw: (flaw: Flaw) 
 const isSealedRow = (row: ObjectRow | undefined): row is ObjectRow & { manifestDigest: string } =>
   (row?.state === 'protected' || row?.state === 'sealed') && row.manifestDigest !== undefined
 
+/** What is no name at all is not the one that is asked for. */
+export const isNamed = (name: string, build: () => string): boolean => {
+  try {
+    return build() === name
+  } catch (error) {
+    if (error instanceof InvalidInputError) return false
+    throw error
+  }
+}
+
 /** A manifest is what its name says, and says nothing that contradicts itself. */
 const checkWords = (to: Counted, name: string, manifest: ObjectManifest): void => {
   const { source, checksums, state, planId } = manifest
   const altered = (detail: string): void => to.flaw({ kind: 'altered', subject: name, detail })
-  if (objectManifestName(source.bucket, source.key, source.version, planId) !== name)
+  if (!isNamed(name, () => objectManifestName(source.bucket, source.key, source.version, planId)))
     altered(
       `it is of s3://${source.bucket}/${source.key} version ${source.version}, plan ${planId}: not what its name says`,
     )
@@ -189,7 +199,7 @@ const traceOf = (name: string): string | undefined => {
     : undefined
 }
 
-const aboutOf = (name: string, manifest: ObjectManifest | undefined): Checked['about'] => {
+export const aboutOf = (name: string, manifest: ObjectManifest | undefined): Checked['about'] => {
   const parsed = parseObjectManifestName(name)
   if (parsed && 'text' in parsed.key && 'text' in parsed.version)
     return { bucket: parsed.bucket, key: parsed.key.text, version: parsed.version.text }

@@ -10,6 +10,7 @@ import { objectManifestName, parseReleaseName, releaseName } from '../weights/na
 import { traceIdOf } from '../weights/identity.ts'
 import { hashOf } from '../weights/outcome.ts'
 import type { Flaw } from './look.ts'
+import { isNamed } from './validate-object.ts'
 
 /** The releases of one model: each whole, in its place in the chain, and its members those that it names. */
 
@@ -60,13 +61,13 @@ const mendOf = (name: string, release?: ReleaseManifest): ReleaseFlaw['mend'] =>
 const checkWords = ({ name, release }: Entry & { release: ReleaseManifest }): string[] => {
   const { model, version, releaseId, bucket, traceId, members, state } = release
   const wrong: string[] = []
-  if (releaseName(model, version, releaseId) !== name)
+  if (!isNamed(name, () => releaseName(model, version, releaseId)))
     wrong.push(`it is of ${model}@${version}, id ${releaseId}: not what its name says`)
   if (traceId !== hashOf('release', bucket, model, version, releaseId))
     wrong.push(`its traceId ${traceId} is not its own`)
   if (members.length === 0) wrong.push('it names no object')
   for (const member of members)
-    if (objectManifestName(member.bucket, member.key, member.version, member.planId) !== member.manifest)
+    if (!isNamed(member.manifest, () => objectManifestName(member.bucket, member.key, member.version, member.planId)))
       wrong.push(`${member.path} is said to be ${member.manifest}, which is not the manifest of its object`)
   return wrong.map((detail) => `${detail} (${state})`)
 }

@@ -10,7 +10,7 @@ import { readRecord } from '../weights/restore-read.ts'
 import { createLook, type Flaw } from './look.ts'
 import type { Repairer } from './repair.ts'
 import { addFinding, mergeTally, type Tally } from './tally.ts'
-import { type Checked, checkObject, type ObjectCheck } from './validate-object.ts'
+import { aboutOf, type Checked, checkObject, type ObjectCheck } from './validate-object.ts'
 import { checkReleases, findLostRelease, type ReleaseFlaw } from './validate-release.ts'
 
 /** The commit's check, repeated over everything that the replica has; it looks and changes nothing. */
@@ -56,9 +56,18 @@ const openRun = (deps: ValidateDeps, deadline: Deadline, tally: Tally): Run => {
 
 const nobody = { repaired: 'no', why: '' } as const
 
-const report = (tally: Tally, flaw: Flaw, { repaired, why }: { repaired: 'sent' | 'no'; why: string }): void => {
+type About = NonNullable<Checked['about']>
+
+const report = (
+  tally: Tally,
+  flaw: Flaw,
+  { repaired, why }: { repaired: 'sent' | 'no'; why: string },
+  about?: About,
+): void => {
   const { kind, subject, detail } = flaw
-  addFinding(tally, { kind, subject, detail: why === '' ? detail : `${detail}; ${why}`, repaired })
+  const whose = about && `of s3://${about.bucket}/${about.key} version ${about.version}`
+  const words = [detail, whose, why].filter((text) => text !== undefined && text !== '')
+  addFinding(tally, { kind, subject, detail: words.join('; '), repaired })
 }
 
 /** A format that is newer than this program says nothing of damage. */
@@ -67,7 +76,7 @@ const isMendable = (flaws: readonly Flaw[]): boolean => flaws.some(({ kind }) =>
 const mendObject = async ({ deps, tally }: Run, { flaws, about }: Pick<Checked, 'flaws' | 'about'>): Promise<void> => {
   const bodies = [...new Set(flaws.flatMap(({ body }) => (body === undefined ? [] : [body])))]
   const repaired = about && isMendable(flaws) ? await deps.repairer?.object(about, bodies) : undefined
-  for (const flaw of flaws) report(tally, flaw, repaired ?? nobody)
+  for (const flaw of flaws) report(tally, flaw, repaired ?? nobody, about)
 }
 
 const mendRelease = async ({ deps, tally }: Run, flaw: ReleaseFlaw): Promise<void> => {
@@ -84,7 +93,9 @@ const guarded = async (run: Run, name: string, from: number): Promise<Checked> =
     return await checkObject(run.check, name, from)
   } catch (error) {
     if (!(error instanceof LifeboatError) || isRetryable(error)) throw error
-    return { counts: { manifests: 1 }, flaws: [{ kind: 'unreadable', subject: name, detail: error.message }] }
+    const about = aboutOf(name, undefined)
+    const flaws = [{ kind: 'unreadable', subject: name, detail: error.message }]
+    return { counts: { manifests: 1 }, flaws, ...(about ? { about } : {}) }
   }
 }
 

@@ -49,7 +49,8 @@ const heal = async (it: ProofWorld): Promise<void> => {
 
 const targets: Record<string, (it: ProofWorld) => Promise<string>> = {
   'a chunk': async ({ world }) => (await chunkNamesOf(world, await manifestOf(world, model)))[2]!,
-  'a part': async ({ world }) => `parts/${(await manifestOf(world, model)).parts[1]!.id.slice(7).replace(/^(..)/, '$1/$1')}`,
+  'a part': async ({ world }) =>
+    `parts/${(await manifestOf(world, model)).parts[1]!.id.slice(7).replace(/^(..)/, '$1/$1')}`,
   'a part of the tensor index': async ({ world }) =>
     `parts/${(await manifestOf(world, 'llama/v1/small.safetensors')).tensors[0]!.id.slice(7).replace(/^(..)/, '$1/$1')}`,
   "a member's manifest": async ({ world }) => nameOfManifest(world, model),

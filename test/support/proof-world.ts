@@ -4,8 +4,18 @@ import { createRepairer } from '../../shared/proof/repair.ts'
 import { type Report, reportSchema } from '../../shared/proof/report.ts'
 import type { ScrubRunDeps } from '../../shared/proof/scrub-run.ts'
 import type { ValidateRunDeps } from '../../shared/proof/validate-run.ts'
-import { chunksPartSchema, type ObjectManifest, parseRecord } from '../../shared/weights/manifest.ts'
+import { encodeBodyHeader } from '../../shared/weights/body.ts'
+import { encodeBody, sha256Hex } from '../../shared/weights/codec.ts'
+import {
+  chunksPartSchema,
+  formatVersion,
+  type ObjectManifest,
+  parseRecord,
+  toBytes,
+} from '../../shared/weights/manifest.ts'
+import { chunkName, deltaName, partName } from '../../shared/weights/names.ts'
 import { bodyName, readPart } from '../../shared/weights/store.ts'
+import { writeObject } from './replica.ts'
 import { createWorld, noise, safetensorsOf, type World, type WorldOptions } from './weights-world.ts'
 
 /** A replica with one release of two files and a marker, and a single object, and what proves it. */
@@ -120,4 +130,43 @@ export const swap = async ({ store }: World, a: string, b: string): Promise<void
   store.remove(b)
   await store.create(a, bodyB)
   await store.create(b, bodyA)
+}
+
+/** An object of one chunk that is a delta against another body, as a later cutter will make them; the ledger has no row. */
+export const addDelta = async ({ store }: World): Promise<{ base: string; delta: string; manifest: string }> => {
+  const written = await writeObject(store, { key: 'delta.bin', bytes: Uint8Array.from(noise(300, 9)), chunkBytes: 300 })
+  const baseBody = Buffer.concat([encodeBodyHeader({ codec: 'raw', plainLength: 200 }), noise(200, 10)])
+  const baseId = sha256Hex(noise(200, 10))
+  const baseStat = (await store.create(chunkName(baseId), baseBody))!
+  const [part] = written.manifest.parts
+  const [chunk] = parseRecord(chunksPartSchema, 'part', await readPart(store, part!)).chunks
+  const name = deltaName(chunk!.id.slice('sha256:'.length), baseId)
+  const { size, crc32c, generation } = (await store.create(name, noise(50, 11)))!
+  const base = {
+    id: `sha256:${baseId}`,
+    length: 200,
+    codec: 'raw',
+    storedBytes: baseStat.size,
+    crc32c: baseStat.crc32c,
+  }
+  const chunks = [
+    {
+      ...chunk!,
+      name,
+      codec: 'delta',
+      storedBytes: size,
+      crc32c,
+      generation,
+      base: { ...base, generation: baseStat.generation },
+    },
+  ]
+  const plain = toBytes({ format: 'lifeboat/chunks', formatVersion, chunks })
+  const { body } = await encodeBody(plain)
+  const id = sha256Hex(plain)
+  const stat = (await store.create(partName(id), body))!
+  const stored = { id: `sha256:${id}`, storedBytes: stat.size, crc32c: stat.crc32c, generation: stat.generation }
+  const parts = [{ ...part!, ...stored }]
+  store.remove(written.name)
+  await store.create(written.name, toBytes({ ...written.manifest, parts }))
+  return { base: chunkName(baseId), delta: name, manifest: written.name }
 }
