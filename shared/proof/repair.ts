@@ -21,7 +21,10 @@ const bodiesMax = 500
 
 const noSource: Repaired = { repaired: 'no', why: 'the source no longer has this version' }
 
-type Deps = Pick<WeightsDeps, 'config' | 'source' | 'objects' | 'chunks' | 'releases' | 'objectsQueue' | 'clock'>
+type Deps = Pick<
+  WeightsDeps,
+  'config' | 'source' | 'objects' | 'chunks' | 'releases' | 'objectsQueue' | 'clock' | 'random'
+>
 
 const repairObject = async (
   deps: Deps,
@@ -73,7 +76,7 @@ export const createRepairer = (deps: Deps): Repairer => {
         known += 1
         if (prefixes.has(`${rule.name}/${prefix}`)) continue
         prefixes.add(`${rule.name}/${prefix}`)
-        await deps.releases.reopen(rule.name, prefix, deps.clock.now())
+        await deps.releases.reopen(rule.name, prefix, deps.random.hex(8), deps.clock.now())
         await deps.releases.request(rule.name, prefix, deps.clock.now())
       }
       return known > 0

@@ -271,7 +271,8 @@ const close = async (
   await deps.chain.advance(`object#${row.source.bucket}#${row.source.key}`, sequence, manifestDigest)
   if (row.release) await touchRelease(deps, closed, row.release)
   // Releases that name the manifest before this one are sealed anew.
-  if (row.release && row.repair) await deps.releases.reopen(row.source.bucket, row.release.prefix, deps.clock.now())
+  if (row.release && row.repair)
+    await deps.releases.reopen(row.source.bucket, row.release.prefix, row.planId, deps.clock.now())
   if (!(await deps.objects.update(row.traceId, row.planId, change))) return closed
   const lagSeconds = Math.max(0, (deps.clock.now() - row.since) / 1000)
   deps.telemetry.count('ReplicationLagSeconds', lagSeconds, 'Seconds')

@@ -153,8 +153,11 @@ export interface ReleaseLedger {
   get(bucket: string, prefix: string): Promise<ReleaseRow | undefined>
   /** Changes the row; with `closeIf`, leaves the open index only when nothing touched it since. */
   update(bucket: string, prefix: string, change: { done?: string; waiting?: string; closeIf?: number }): Promise<void>
-  /** Forgets what was done and opens the release, so that it is sealed anew. Nothing where it is not known. */
-  reopen(bucket: string, prefix: string, now: number): Promise<void>
+  /**
+   * Forgets what was done and opens the release, so that it is sealed anew. Nothing where it is not known, or where the same
+   * `cause` was the last to do so.
+   */
+  reopen(bucket: string, prefix: string, cause: string, now: number): Promise<void>
   open(): AsyncIterable<ReleaseRow>
   /** Asks the committer, through the ledger's stream, to evaluate the release now. */
   request(bucket: string, prefix: string, now: number): Promise<void>

@@ -135,17 +135,19 @@ export const createReleaseLedger = (client: DynamoDBClient, table: string): Rele
       if (change.closeIf !== undefined)
         await send('REMOVE pending, since', { ':touched': N(change.closeIf) }, 'touchedAt = :touched')
     }),
-  reopen: async (bucket, prefix, now) =>
+  reopen: async (bucket, prefix, cause, now) =>
     translated('ledger reopen release', async () =>
       unlessConditionFails(
         client.send(
           new UpdateItemCommand({
             TableName: table,
             Key: keyOf({ pk: pkOf(bucket, prefix), sk: 'release' }),
-            UpdateExpression: 'ADD again :one SET pending = :release, since = if_not_exists(since, :now) REMOVE done',
-            ConditionExpression: 'attribute_exists(pk)',
+            UpdateExpression:
+              'ADD again :one SET pending = :release, since = if_not_exists(since, :now), cause = :cause REMOVE done',
+            ConditionExpression: 'attribute_exists(pk) AND (attribute_not_exists(cause) OR cause <> :cause)',
             ExpressionAttributeValues: {
               ':one': N(1),
+              ':cause': S(cause),
               ':release': S('release'),
               ':now': S(new Date(now).toISOString()),
             },
