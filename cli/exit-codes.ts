@@ -42,8 +42,14 @@ export class InterruptedError extends LifeboatError {
   override readonly name = 'InterruptedError'
 }
 
+/** Thrown where a command has printed all that it has to say, and the answer is no. */
+export class AnsweredError extends LifeboatError {
+  override readonly name = 'AnsweredError'
+}
+
 const codes: readonly (readonly [abstract new (...args: never[]) => LifeboatError, number])[] = [
   [InterruptedError, exitCodes.interrupted],
+  [AnsweredError, exitCodes.findings],
   [InvalidInputError, exitCodes.usage],
   [NotConfiguredError, exitCodes.usage],
   [TargetDiskError, exitCodes.usage],

@@ -5,8 +5,9 @@ import * as completion from './commands/completion.ts'
 import * as config from './commands/config.ts'
 import * as ls from './commands/ls.ts'
 import * as restore from './commands/restore.ts'
+import * as validate from './commands/validate.ts'
 import type { CliContext, GlobalOptions } from './context.ts'
-import { exitCodeOf, exitCodes, exitCodesHelp, InterruptedError } from './exit-codes.ts'
+import { AnsweredError, exitCodeOf, exitCodes, exitCodesHelp, InterruptedError } from './exit-codes.ts'
 import { renderJson } from './output.ts'
 
 const examples = `Examples:
@@ -15,6 +16,7 @@ const examples = `Examples:
   lifeboat restore llama --replica gs://my-replica --to ./llama
   lifeboat restore llama@2026-05-01 --to ./llama
   lifeboat restore s3://my-models/configs/app.json --to ./configs
+  lifeboat validate llama
 
 Results are on stdout, progress is on stderr. With --json stdout is one JSON object with "schema": 1.
 Reading a replica needs Google credentials alone (gcloud auth application-default login, or a service account).`
@@ -43,7 +45,7 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [ls, restore, config, completion]) command.register(program, context)
+  for (const command of [ls, restore, validate, config, completion]) command.register(program, context)
   return program
 }
 
@@ -72,7 +74,7 @@ export const run = async (args: readonly string[], context: CliContext): Promise
     await program.parseAsync([...args], { from: 'user' })
     return exitCodes.fine
   } catch (error) {
-    if (error instanceof CommanderError) return exitCodeOf(error)
+    if (error instanceof CommanderError || error instanceof AnsweredError) return exitCodeOf(error)
     const interrupted = context.signal.aborted && !(error instanceof LifeboatError)
     const cause = interrupted ? new InterruptedError('interrupted', { cause: error }) : error
     return report(context, program.opts<GlobalOptions>(), cause)

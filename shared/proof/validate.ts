@@ -31,7 +31,8 @@ export type ValidateDeps = {
     chain: Pick<Chain, 'newest'>
   }
   repairer?: Repairer
-  /** Called after each object manifest. */
+  /** Called when it is known how many object manifests a model's releases name, and after each manifest. */
+  onTotal?: (manifests: number) => void
   onChecked?: () => void
 }
 
@@ -248,6 +249,7 @@ export const validateReleases = async (
 ): Promise<boolean> => {
   const run = openRun(deps, deadline, tally)
   const members = await checkFolder(run, names)
+  deps.onTotal?.(members.length)
   return (await checkObjects(run, members, { name: '', offset: 0 })) === undefined
 }
 
