@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
 import type { BlobStore } from '../../shared/ports.ts'
+import { continueValidation } from '../../shared/proof/validate-run.ts'
 import { parseBodyName } from '../../shared/weights/names.ts'
 import {
   changedFixtures,
@@ -21,8 +22,9 @@ import {
   withFolder,
 } from '../support/fixtures.ts'
 import { gcsFixture } from '../support/gcs.ts'
+import { createProofWorld, damages, files as proofFiles, nameOfManifest, rest } from '../support/proof-world.ts'
 import { findTool } from '../support/tools.ts'
-import { createWorld, noise, safetensorsOf } from '../support/weights-world.ts'
+import { ample, createWorld, noise, safetensorsOf } from '../support/weights-world.ts'
 
 const found = findTool('python3')
 /** Itself and no shim that needs a shell on the PATH. */
@@ -241,6 +243,30 @@ describe.skipIf(!hasTools)('docs/restore.py on what the pipeline just wrote', ()
       expect((await overHttp('s3://models/org/v1/tokenizer + é.bin', to)).code).toBe(0)
       expect(await digestsIn(to)).toEqual({ 'tokenizer + é.bin': digests['tokenizer + é.bin'] })
     })
+  })
+
+  test('restores what was repaired, past the damaged records that stay', async () => {
+    const proof = await createProofWorld()
+    const { world } = proof
+    await damages.truncated(world, nameOfManifest(world, 'single.bin'))
+    await damages.truncated(world, nameOfManifest(world, 'llama/v1/model.bin'))
+    await damages.truncated(world, world.names('releases/')[0]!)
+    await continueValidation(proof.open(), ample)
+    await rest(world)
+    for (const [what, keys] of [
+      ['llama', ['llama/v1/model.bin', 'llama/v1/small.safetensors']],
+      ['s3://models/single.bin', ['single.bin']],
+    ] as const)
+      await inFolders(async (replica, to) => {
+        for (const name of world.store.names()) {
+          await mkdir(join(replica, name, '..'), { recursive: true })
+          await writeFile(join(replica, name), (await world.store.read(name))!)
+        }
+        expect(await runPage([replica, what, to])).toMatchObject({ code: 0, stderr: '' })
+        expect(await digestsIn(to)).toEqual(
+          Object.fromEntries(keys.map((key) => [key.slice(key.lastIndexOf('/') + 1), sha256(proofFiles[key])])),
+        )
+      })
   })
 
   test('restores it from a copy in a folder', async () => {
