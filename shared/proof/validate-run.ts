@@ -12,8 +12,9 @@ import { firstPlace, releaseNames, type ValidateDeps, validateFrom, validateRele
 export type ValidateRunDeps = ValidateDeps & { state: ProofState; telemetry: Telemetry; random: Random }
 
 const hourMs = 3_600_000
-/** A new run begins so long after the start of the last one; sooner where that one failed, to see what a repair has done. */
+/** A new run begins so long after the start of the last one. */
 const runEveryMs = 24 * hourMs
+/** Sooner where something was sent to be copied anew, to see what became of it; then after twice as long each time. */
 const runAgainMs = hourMs
 
 /** The record `validate` of the proof state. */
@@ -33,6 +34,8 @@ export const validateStateSchema = z.object({
       outcome: z.enum(['passed', 'failed', 'incomplete']),
       report: z.string(),
       findings: z.number(),
+      /** Runs up to this one, in a row, that sent something to be copied anew. */
+      sentInARow: z.number(),
     })
     .optional(),
   lastPassedAt: z.iso.datetime().optional(),
@@ -47,8 +50,14 @@ export type Validated = {
   findings: number
 }
 
+const periodMs = (sentInARow: number): number =>
+  sentInARow === 0 ? runEveryMs : Math.min(runEveryMs, runAgainMs * 2 ** (sentInARow - 1))
+
 const isDue = ({ last }: ValidateState, nowMs: number): boolean =>
-  !last || nowMs - Date.parse(last.startedAt) >= (last.outcome === 'passed' ? runEveryMs : runAgainMs)
+  !last || nowMs - Date.parse(last.startedAt) >= periodMs(last.sentInARow)
+
+const sentInARowOf = ({ last }: ValidateState, { findings }: Tally): number =>
+  findings.some(({ repaired }) => repaired === 'sent') ? (last?.sentInARow ?? 0) + 1 : 0
 
 const conclude = (
   scope: string | null,
@@ -104,20 +113,18 @@ export const continueValidation = async (deps: ValidateRunDeps, deadline: Deadli
   }
   const report = conclude(null, Date.parse(run.startedAt), deps.clock.now(), tally, true)
   const name = await writeReport(deps.store, deps.random, report)
-  const { outcome, endedAt } = report
+  const { outcome, endedAt, findingsTotal: findings } = report
+  const lastPassedAt = outcome === 'passed' ? endedAt : state.lastPassedAt
+  const sentInARow = sentInARowOf(state, tally)
   const next: ValidateState = {
-    last: { startedAt: run.startedAt, at: endedAt, outcome, report: name, findings: tally.findingsTotal },
-    ...(outcome === 'passed'
-      ? { lastPassedAt: endedAt }
-      : state.lastPassedAt === undefined
-        ? {}
-        : { lastPassedAt: state.lastPassedAt }),
+    last: { startedAt: run.startedAt, at: endedAt, outcome, report: name, findings, sentInARow },
+    ...(lastPassedAt === undefined ? {} : { lastPassedAt }),
   }
   const written = await deps.state.write('validate', next, kept?.version)
   tell(deps, tally, before, outcome)
   tellAge(deps, next)
   deps.telemetry.log('info', `validate ${outcome}`, { stage: 'validate', report: name, ...tally.counts })
-  return { outcome: written ? outcome : 'overtaken', report: name, counts: tally.counts, findings: tally.findingsTotal }
+  return { outcome: written ? outcome : 'overtaken', report: name, counts: tally.counts, findings }
 }
 
 /** Validates a model (or one version of it) in this call alone and reports. Throws NotFoundError where there is none. */

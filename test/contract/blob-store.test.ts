@@ -122,24 +122,16 @@ describe.each([
     await expect(store.read('ten', { bytesMax: 9 })).rejects.toBeInstanceOf(CorruptError)
   })
 
-  it('lists a prefix in UTF-8 order, whatever is in the names', async () => {
+  it('lists a prefix in UTF-8 order, from a name on, whatever is in the names', async () => {
     const store = open()
+    const from = async (name: string) => (await toArray(store.list('x/', { from: name }))).map((stat) => stat.name)
     const names = ['x/a b+c%2F#?&.bin', 'x/ü', 'x/\u{FFFD}', 'x/\u{1F600}', 'x/~', 'x/%41', 'x//y']
     for (const name of [...names, 'w', 'y']) await store.create(name, bytes(name))
-    const listed = (await toArray(store.list('x/'))).map(({ name }) => name)
+    const listed = await from('')
     expect(listed).toEqual([...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))))
+    const asked = [await from('a'), await from(listed[2] ?? ''), await from('x/a z'), await from('y')]
+    expect(asked).toEqual([listed, listed.slice(2), listed.slice(3), []])
     for (const name of names) expect(String(Buffer.from((await store.read(name))!))).toBe(name)
-  })
-
-  it('lists from a name on, that name included', async () => {
-    const store = open()
-    for (const name of ['w/z', 'x/a', 'x/b', 'x/é', 'y/a']) await store.create(name, bytes(name))
-    const listed = async (from: string) => (await toArray(store.list('x/', { from }))).map(({ name }) => name)
-    expect(await listed('x/b')).toEqual(['x/b', 'x/é'])
-    expect(await listed('x/bb')).toEqual(['x/é'])
-    expect(await listed('a')).toEqual(['x/a', 'x/b', 'x/é'])
-    expect(await listed('x/')).toEqual(['x/a', 'x/b', 'x/é'])
-    expect(await listed('y')).toEqual([])
   })
 
   it('lists every page', async () => {
@@ -301,13 +293,12 @@ describe('principals', () => {
     const blob = await writer.create('m', bytes('x'))
     for (const principal of ['lifeboat-restorer', 'lifeboat-validator']) {
       const reader = gcsStore(principal, writer.prefix)
-      expect(await reader.read('m')).toHaveLength(1)
-      expect(await toArray(reader.list(''))).toHaveLength(1)
+      expect([await reader.read('m'), await toArray(reader.list(''))]).toMatchObject([{ length: 1 }, { length: 1 }])
       await expect(reader.update(blob!, { metadata: { a: 'b' } })).rejects.toBeInstanceOf(DeniedError)
     }
-    const restorer = gcsStore('lifeboat-restorer', writer.prefix)
-    await expect(restorer.create('n', bytes('x'))).rejects.toBeInstanceOf(DeniedError)
-    expect(await gcsStore('lifeboat-validator', writer.prefix).create('n', bytes('x'))).toBeDefined()
+    const create = (principal: string) => gcsStore(principal, writer.prefix).create('n', bytes('x'))
+    await expect(create('lifeboat-restorer')).rejects.toBeInstanceOf(DeniedError)
+    expect(await create('lifeboat-validator')).toBeDefined()
   })
 
   it('without list, a missing object is denied and never taken for absent', async () => {

@@ -251,12 +251,14 @@ describe('the checks as they are', () => {
 
 describe('a broken check is told by the suite', () => {
   it.each(Object.entries(mutants))('%s', async (_name, mutant) => {
-    if ('healthy' in mutant) return expect(await passes('validate', mutant.mutate)).toBe(false)
+    const failsHealthy = 'healthy' in mutant
+    expect(await passes('validate', mutant.mutate)).toBe(!failsHealthy)
     const missed: string[] = []
-    for (const name of mutant.misses) {
+    const made = failsHealthy ? [] : mutant.misses
+    for (const name of made) {
       const { by, hurt } = cases[name]!
       if (await passes(by, mutant.mutate, hurt)) missed.push(name)
     }
-    expect(missed).toEqual(mutant.misses)
+    expect(missed).toEqual(made)
   })
 })

@@ -179,7 +179,25 @@ describe('a run that takes several calls', () => {
 })
 
 describe('when a run is due', () => {
-  it('is a day after one that passed, and an hour after one that failed', async () => {
+  it('is later each time, up to a day, where what was sent does not come', async () => {
+    const { world, open } = await createProofWorld()
+    await damages.deleted(world, nameOfManifest(world, 'single.bin'))
+    const waits: number[] = []
+    let hours = 0
+    for (let hour = 0; hour < 80; hour += 1) {
+      if ((await continueValidation(open(), ample)).outcome === 'failed') {
+        waits.push(hours)
+        hours = 0
+      }
+      // The queue loses every order.
+      world.objectsQueue.messages.splice(0)
+      hours += 1
+      world.tick(HOUR_MS)
+    }
+    expect(waits).toEqual([0, 1, 2, 4, 8, 16, 24, 24])
+  })
+
+  it('is a day after one that passed, and an hour after one that sent something to be copied anew', async () => {
     const { world, open } = await createProofWorld()
     expect((await continueValidation(open(), ample)).outcome).toBe('passed')
     world.tick(DAY_MS - HOUR_MS)
@@ -196,12 +214,8 @@ describe('when a run is due', () => {
   it('the age of the proof is told by every call, once there is one', async () => {
     const { world, open } = await createProofWorld()
     const ages: number[] = []
-    const deps = (): ProofDeps => {
-      const one = open()
-      const count = (metric: string, value: number): void =>
-        void (metric === 'ValidationAgeSeconds' && ages.push(value))
-      return { ...one, telemetry: { ...one.telemetry, count } }
-    }
+    const count = (metric: string, value: number): void => void (metric === 'ValidationAgeSeconds' && ages.push(value))
+    const deps = (): ProofDeps => ({ ...open(), telemetry: { ...world.telemetry, count } })
     await damages.deleted(world, nameOfManifest(world, 'single.bin'))
     await continueValidation(deps(), ample)
     expect(ages).toEqual([])

@@ -1,14 +1,11 @@
-import { execFile, execFileSync } from 'node:child_process'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
 import type { BlobStore } from '../../shared/ports.ts'
-import { continueValidation } from '../../shared/proof/validate-run.ts'
 import { parseBodyName } from '../../shared/weights/names.ts'
 import {
   changedFixtures,
@@ -19,28 +16,10 @@ import {
   fixtureFolder,
   type ReleaseJson,
   sha256,
-  withFolder,
 } from '../support/fixtures.ts'
 import { gcsFixture } from '../support/gcs.ts'
-import { createProofWorld, damages, files as proofFiles, nameOfManifest, rest } from '../support/proof-world.ts'
-import { findTool } from '../support/tools.ts'
-import { ample, createWorld, noise, safetensorsOf } from '../support/weights-world.ts'
-
-const found = findTool('python3')
-/** Itself and no shim that needs a shell on the PATH. */
-const python = found && execFileSync(found, ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim()
-const hasTools = python !== undefined && findTool('zstd') !== undefined
-const page = fileURLToPath(new URL('../../docs/restore.py', import.meta.url))
-
-type Ran = { code: number; stdout: string; stderr: string }
-
-const runPage = (args: string[], env: Record<string, string> = {}): Promise<Ran> =>
-  new Promise((resolve) => {
-    const settings = { env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...env }, maxBuffer: 2 ** 24 }
-    execFile(python ?? '', [page, ...args], settings, (error, stdout, stderr) =>
-      resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
-    )
-  })
+import { hasTools, inFolders, type Ran, runPage } from '../support/python-page.ts'
+import { createWorld, noise, safetensorsOf } from '../support/weights-world.ts'
 
 const listed = (digests: Record<string, string>): string =>
   Object.entries(digests)
@@ -57,9 +36,6 @@ const withPaths =
     release.members[0]!.path = first
     release.members[1]!.path = second
   }
-
-const inFolders = async (work: (replica: string, to: string) => Promise<void>): Promise<void> =>
-  withFolder((folder) => work(join(folder, 'replica'), join(folder, 'to')))
 
 const restored = await expectedRestores()
 const configDigest = restored['tiny@v1']?.['config.json'] ?? ''
@@ -243,30 +219,6 @@ describe.skipIf(!hasTools)('docs/restore.py on what the pipeline just wrote', ()
       expect((await overHttp('s3://models/org/v1/tokenizer + é.bin', to)).code).toBe(0)
       expect(await digestsIn(to)).toEqual({ 'tokenizer + é.bin': digests['tokenizer + é.bin'] })
     })
-  })
-
-  test('restores what was repaired, past the damaged records that stay', async () => {
-    const proof = await createProofWorld()
-    const { world } = proof
-    await damages.truncated(world, nameOfManifest(world, 'single.bin'))
-    await damages.truncated(world, nameOfManifest(world, 'llama/v1/model.bin'))
-    await damages.truncated(world, world.names('releases/')[0]!)
-    await continueValidation(proof.open(), ample)
-    await rest(world)
-    for (const [what, keys] of [
-      ['llama', ['llama/v1/model.bin', 'llama/v1/small.safetensors']],
-      ['s3://models/single.bin', ['single.bin']],
-    ] as const)
-      await inFolders(async (replica, to) => {
-        for (const name of world.store.names()) {
-          await mkdir(join(replica, name, '..'), { recursive: true })
-          await writeFile(join(replica, name), (await world.store.read(name))!)
-        }
-        expect(await runPage([replica, what, to])).toMatchObject({ code: 0, stderr: '' })
-        expect(await digestsIn(to)).toEqual(
-          Object.fromEntries(keys.map((key) => [key.slice(key.lastIndexOf('/') + 1), sha256(proofFiles[key])])),
-        )
-      })
   })
 
   test('restores it from a copy in a folder', async () => {

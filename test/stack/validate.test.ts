@@ -78,7 +78,7 @@ const chunkNames = async (key: string): Promise<string[]> => {
 
 const expectRestored = async (to: string): Promise<void> => {
   const run = await it.cli(['restore', 'llama@v1', '--to', join(dir, to), '--json'])
-  expect(run, run.stderr).toMatchObject({ code: 0 })
+  expect(run).toMatchObject({ code: 0, stderr: '' })
   for (const [name, body] of Object.entries(files)) expect(readFileSync(join(dir, to, name)).equals(body)).toBe(true)
 }
 
