@@ -49,7 +49,7 @@ const note = (tally: Tally, wrong: Wrong[], stat: BlobStat, found: ReadBack): vo
 }
 
 /** More in one slice are a disaster and no list; the rest of them is counted and found again. */
-const wrongMax = 500
+const wrongMax = 100
 
 /**
  * Reads back every body under `prefixes` from `place` on. What is wrong goes into `wrong`; ends early at the deadline, where

@@ -146,7 +146,7 @@ export const segmentMessage = (
       algorithm: row.check.algorithm,
       bounds: boundsWithin(row.check, row.source.size, offset, end),
     },
-    ...(row.repair ? { compare: true, distrusted: row.repair.bodies } : {}),
+    ...(row.repair ? { distrusted: row.repair.bodies } : {}),
   }
 }
 

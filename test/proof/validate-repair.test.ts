@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { findRelease } from '../../shared/weights/catalog.ts'
 import { findObject } from '../../shared/weights/catalog-objects.ts'
 import { continueValidation } from '../../shared/proof/validate-run.ts'
+import { bodyHeaderBytes } from '../../shared/weights/body.ts'
 import { ample } from '../support/weights-world.ts'
 import {
   chunkNamesOf,
@@ -91,6 +92,14 @@ describe('damage is found, made good, and gone for the next run', () => {
       expect(await outcomeAfterRepair(its)).toBe('passed')
     },
   )
+
+  it('sends the bytes of what was lost alone', async () => {
+    const its = await createProofWorld()
+    await damages.deleted(its.world, await targets['a chunk']!(its))
+    const before = its.world.telemetry.total('BytesSent')
+    expect(await outcomeAfterRepair(its)).toBe('passed')
+    expect(its.world.telemetry.total('BytesSent') - before).toBe(1000 + bodyHeaderBytes)
+  })
 
   it('two chunks that have changed places', async () => {
     const its = await createProofWorld()
