@@ -42,14 +42,19 @@ export class InterruptedError extends LifeboatError {
   override readonly name = 'InterruptedError'
 }
 
-/** Thrown where a command has printed all that it has to say, and the answer is no. */
+/** Thrown where stdout has the whole answer and only the exit code is left to give, with a message where it needs one. */
 export class AnsweredError extends LifeboatError {
   override readonly name = 'AnsweredError'
+  readonly exitCode: number
+
+  constructor(exitCode: number, message = '', options?: ErrorOptions) {
+    super(message, options)
+    this.exitCode = exitCode
+  }
 }
 
 const codes: readonly (readonly [abstract new (...args: never[]) => LifeboatError, number])[] = [
   [InterruptedError, exitCodes.interrupted],
-  [AnsweredError, exitCodes.findings],
   [InvalidInputError, exitCodes.usage],
   [NotConfiguredError, exitCodes.usage],
   [TargetDiskError, exitCodes.usage],
@@ -66,6 +71,7 @@ const codes: readonly (readonly [abstract new (...args: never[]) => LifeboatErro
 
 /** The exit code of an error that ended a command. */
 export const exitCodeOf = (error: unknown): number => {
+  if (error instanceof AnsweredError) return error.exitCode
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.fine : exitCodes.usage
   return codes.find(([kind]) => error instanceof kind)?.[1] ?? exitCodes.defect
 }

@@ -58,9 +58,10 @@ const messageOf = (error: unknown): string => {
 const report = (context: CliContext, options: GlobalOptions, error: unknown): number => {
   const code = exitCodeOf(error)
   const message = messageOf(error)
-  context.stderr.write(`lifeboat: ${message}\n`)
-  if (options.debug && error instanceof Error) context.stderr.write(`${error.stack ?? ''}\n`)
-  if (options.json) {
+  if (message !== '') context.stderr.write(`lifeboat: ${message}\n`)
+  const origin = error instanceof AnsweredError ? error.cause : error
+  if (options.debug && origin instanceof Error) context.stderr.write(`${origin.stack ?? ''}\n`)
+  if (options.json && !(error instanceof AnsweredError)) {
     const name = error instanceof Error ? error.name : 'Error'
     context.stdout.write(renderJson({ error: { name, message, exitCode: code } }))
   }
@@ -74,7 +75,7 @@ export const run = async (args: readonly string[], context: CliContext): Promise
     await program.parseAsync([...args], { from: 'user' })
     return exitCodes.fine
   } catch (error) {
-    if (error instanceof CommanderError || error instanceof AnsweredError) return exitCodeOf(error)
+    if (error instanceof CommanderError) return exitCodeOf(error)
     const interrupted = context.signal.aborted && !(error instanceof LifeboatError)
     const cause = interrupted ? new InterruptedError('interrupted', { cause: error }) : error
     return report(context, program.opts<GlobalOptions>(), cause)

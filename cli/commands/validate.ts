@@ -7,7 +7,7 @@ import { scrubByHand, validateByHand } from '../../shared/proof/by-hand.ts'
 import { type Report, writeReport } from '../../shared/proof/report.ts'
 import { slices } from '../../shared/proof/scrub-body.ts'
 import type { CliContext, GlobalOptions } from '../context.ts'
-import { AnsweredError, unlessInterrupted } from '../exit-codes.ts'
+import { AnsweredError, exitCodes, unlessInterrupted } from '../exit-codes.ts'
 import { keySqueeze, noteSqueeze } from '../ls/listing.ts'
 import { humanBytes, humanDuration, plural, printable, renderJson, renderTable, widthOf } from '../output.ts'
 import { createProgress, type Progress } from '../progress.ts'
@@ -98,7 +98,7 @@ const validate = async (context: CliContext, what: string | undefined, options: 
   const { format: _format, formatVersion: _version, ...facts } = report
   if (options.json) context.stdout.write(renderJson({ ...facts, report: name ?? null }))
   else context.stdout.write(textOf(context, report, name))
-  if (report.outcome !== 'passed') throw new AnsweredError(`${report.kind} ${report.outcome}`)
+  if (report.outcome !== 'passed') throw new AnsweredError(exitCodes.findings)
 }
 
 const parseSlice = (text: string): number | 'today' => {
