@@ -5,12 +5,13 @@ import { fuzzDynamoDb } from './evidence/fuzz-dynamodb.ts'
 import { kills } from './evidence/kills.ts'
 import { evidenceFile, openEvidence, saveRun } from './evidence/progress.ts'
 import { rows } from './evidence/rows.ts'
+import { rowsSim } from './evidence/rows-sim.ts'
 import type { Run, RunResult, Topic } from './evidence/topic.ts'
 import { weightsSim } from './evidence/weights-sim.ts'
 
 /** `npm run evidence -- TOPIC`: the long runs, recorded in docs/evidence/TOPIC.json with machine, commit and seeds. */
 
-const topics: readonly Topic[] = [kills, commitModel, weightsSim, fuzzDynamoDb, fuzzBigtable, rows]
+const topics: readonly Topic[] = [kills, commitModel, weightsSim, fuzzDynamoDb, fuzzBigtable, rows, rowsSim]
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 

@@ -7,10 +7,17 @@ import { describeMachine } from './machine.ts'
 import { benchMemory } from './memory.ts'
 import { renderSection, type Section, writeSections } from './report.ts'
 import { benchRestore } from './restore.ts'
+import { benchRows } from './rows.ts'
 
 /** `npm run bench`: what the functions and the command reach on this machine, beside programs that do a part of it. */
 
-const benchmarks = { copy: benchCopy, restore: benchRestore, memory: benchMemory, import: benchImport } as const
+const benchmarks = {
+  copy: benchCopy,
+  restore: benchRestore,
+  memory: benchMemory,
+  import: benchImport,
+  rows: benchRows,
+} as const
 type Name = keyof typeof benchmarks
 const names = Object.keys(benchmarks) as Name[]
 
@@ -30,7 +37,9 @@ const main = async (which: Name | 'all', options: { quick?: boolean; write?: boo
 }
 
 await new Command('npm run bench --')
-  .description('Measures throughput, memory and import times on the embedded clouds, beside zstd and sha256sum.')
+  .description(
+    'Measures throughput, memory and import times on the embedded clouds, beside zstd, sha256sum and bare calls.',
+  )
   .addArgument(new Argument('[which]', 'what to measure').choices([...names, 'all']).default('all'))
   .option('--quick', 'smaller files: a look, not a result')
   .option('--write', 'put the results into docs/benchmarks.md')

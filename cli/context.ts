@@ -6,6 +6,7 @@ import { findDefaultCredentials } from '../shared/clouds/gcp/default-credentials
 import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
 import { type Config, parseConfig } from '../shared/config.ts'
 import { InvalidInputError, NotFoundError } from '../shared/errors.ts'
+import type { RowStore } from '../shared/features/row-store.ts'
 import type { BlobStore } from '../shared/ports.ts'
 
 export type GlobalOptions = {
@@ -19,6 +20,11 @@ export type GlobalOptions = {
 
 export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number }
 
+/** A Bigtable instance, and the app profile to read it by. */
+export type RowsPlace = { projectId: string; instanceId: string; appProfileId?: string }
+
+export type OpenedRows = { rows: RowStore; close(): Promise<void> }
+
 /** What a command may touch. Tests give their own streams, environment, clock and replica. */
 export type CliContext = {
   stdout: Output
@@ -31,6 +37,8 @@ export type CliContext = {
   signal: AbortSignal
   /** The replica as its restorer sees it; `url` is `gs://bucket/prefix`. */
   openReplica(options: GlobalOptions): Promise<{ store: BlobStore; url: string }>
+  /** The rows of a Bigtable instance as the restorer sees them. */
+  openRows(place: RowsPlace): Promise<OpenedRows>
 }
 
 export const configFileDefault = 'lifeboat.yml'
@@ -63,11 +71,24 @@ const parseReplicaUrl = (url: string): Replica => {
 }
 
 /** True where the configuration is not there, as opposed to wrong. */
-const isMissingFile = (error: unknown): boolean =>
+export const isMissingFile = (error: unknown): boolean =>
   error instanceof InvalidInputError &&
   error.cause instanceof Error &&
   'code' in error.cause &&
   error.cause.code === 'ENOENT'
+
+/** The configuration where there is one: undefined without a file that nobody asked for. */
+export const findConfig = async (
+  context: Pick<CliContext, 'cwd'>,
+  options: GlobalOptions,
+): Promise<Config | undefined> => {
+  try {
+    return await loadConfig(context, options)
+  } catch (error) {
+    if (options.config !== undefined || !isMissingFile(error)) throw error
+    return undefined
+  }
+}
 
 const findReplica = async (context: Pick<CliContext, 'cwd'>, options: GlobalOptions): Promise<Replica> => {
   if (options.replica !== undefined) return parseReplicaUrl(options.replica)

@@ -1,7 +1,10 @@
 /** Makes a table as narrow as a terminal. Without a terminal nothing is shortened, so that programs read whole values. */
 
-/** How a column gives way: `end` shows its first characters, `middle` its two ends, `wrap` goes on in lines below. */
-export type Squeeze = { column: string; to: 'end' | 'middle' | 'wrap'; charactersMin: number }
+/**
+ * How a column gives way: `end` shows its first few characters, `room` as many as there is room for, `middle` its two ends,
+ * `wrap` goes on in lines below.
+ */
+export type Squeeze = { column: string; to: 'end' | 'room' | 'middle' | 'wrap'; charactersMin: number }
 
 const gap = 2
 const ellipsis = '…'
@@ -14,12 +17,19 @@ const charactersOf = (text: string): string[] => Array.from(text)
 const widthOf = (text: string): number =>
   charactersOf(text).reduce((sum, character) => sum + (wide.test(character) ? 2 : 1), 0)
 
-const cutEnd = (text: string, characters: number): string =>
-  widthOf(text) <= characters
-    ? text
-    : `${charactersOf(text)
-        .slice(0, characters - 1)
-        .join('')}${ellipsis}`
+/** The first characters, in at most so many columns. */
+export const cutEnd = (text: string, columns: number): string => {
+  // A long value is not measured to its end.
+  const characters = charactersOf(text.slice(0, 2 * columns + 2))
+  let width = 0
+  let fitting = 0
+  for (const [index, character] of characters.entries()) {
+    width += widthOf(character)
+    if (width > columns) return `${characters.slice(0, fitting).join('')}${ellipsis}`
+    if (width < columns) fitting = index + 1
+  }
+  return text
+}
 
 const cutMiddle = (text: string, characters: number): string => {
   if (widthOf(text) <= characters) return text
@@ -48,7 +58,7 @@ const wrap = (text: string, characters: number): string => {
   return [...lines, line].join('\n')
 }
 
-const cut = { end: cutEnd, middle: cutMiddle, wrap }
+const cut = { end: cutEnd, room: cutEnd, middle: cutMiddle, wrap }
 
 /** The rows with their columns squeezed, in the order given and each no more than needed, until they fit `width`. */
 export const fitRows = (

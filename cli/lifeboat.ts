@@ -1,5 +1,6 @@
 import { type CliContext, openGcsReplica } from './context.ts'
 import { exitCodes, InterruptedError } from './exit-codes.ts'
+import { openBigtableRows } from './open-rows.ts'
 import { run } from './program.ts'
 
 /** Runs the command of this process. A first interrupt ends it in order, a second one at once. */
@@ -23,6 +24,7 @@ export const main = async (): Promise<void> => {
     now: Date.now,
     signal: interrupt.signal,
     openReplica: (options) => openGcsReplica(context, options),
+    openRows: (place) => openBigtableRows(context, place),
   }
   const code = await run(process.argv.slice(2), context)
   // Requests that an interrupt left behind would keep the process alive.

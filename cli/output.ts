@@ -103,3 +103,10 @@ export const renderJson = (result: Record<string, unknown>): string =>
   `${JSON.stringify({ schema: 1, ...result }, undefined, 2)}\n`
 
 export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`
+
+/** Columns of the labels before the lines of a screen. */
+export const labelColumns = 11
+
+/** The lines, the first one with a label before it. */
+export const labelled = (label: string, lines: readonly string[]): string[] =>
+  lines.map((line, index) => `${(index === 0 ? label : '').padEnd(labelColumns)}${line}`)

@@ -4,19 +4,26 @@ import manifest from '../package.json' with { type: 'json' }
 import * as completion from './commands/completion.ts'
 import * as config from './commands/config.ts'
 import * as ls from './commands/ls.ts'
+import * as redrive from './commands/redrive.ts'
 import * as restore from './commands/restore.ts'
+import * as rows from './commands/rows.ts'
+import * as rpo from './commands/rpo.ts'
+import * as status from './commands/status.ts'
+import * as trace from './commands/trace.ts'
 import * as validate from './commands/validate.ts'
 import type { CliContext, GlobalOptions } from './context.ts'
 import { AnsweredError, exitCodeOf, exitCodes, exitCodesHelp, InterruptedError } from './exit-codes.ts'
 import { renderJson } from './output.ts'
 
 const examples = `Examples:
+  lifeboat status
   lifeboat config init --account 123456789012 --bucket my-models
   lifeboat ls --replica gs://my-replica
   lifeboat restore llama --replica gs://my-replica --to ./llama
   lifeboat restore llama@2026-05-01 --to ./llama
   lifeboat restore s3://my-models/configs/app.json --to ./configs
   lifeboat validate llama
+  lifeboat rows get users user=alice,at=17 --at 2026-05-01T12:00:00Z
 
 Results are on stdout, progress is on stderr. With --json stdout is one JSON object with "schema": 1.
 Reading a replica needs Google credentials alone (gcloud auth application-default login, or a service account).`
@@ -45,7 +52,8 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [ls, restore, validate, config, completion]) command.register(program, context)
+  for (const command of [status, rpo, ls, restore, validate, rows, redrive, trace, config, completion])
+    command.register(program, context)
   return program
 }
 

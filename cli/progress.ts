@@ -74,3 +74,22 @@ export const createProgress = (
     stop: () => undefined,
   }
 }
+
+/** A line with a count every few seconds, for work whose end is not known. */
+export const createCounter = (
+  context: Pick<CliContext, 'stderr' | 'now'>,
+  { label, silent }: { label: string; silent: boolean },
+): { add(count: number): void } => {
+  const startedAt = context.now()
+  let printedAt = startedAt
+  let done = 0
+  return {
+    add: (count) => {
+      done += count
+      const nowMs = context.now()
+      if (silent || nowMs - printedAt < plainEveryMs) return
+      printedAt = nowMs
+      context.stderr.write(`${done} ${label}, ${Math.round((done * 1000) / (nowMs - startedAt))}/s\n`)
+    },
+  }
+}

@@ -1,25 +1,45 @@
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { LifeboatError } from '../shared/errors.ts'
+import { InvalidInputError, LifeboatError } from '../shared/errors.ts'
 import { createGcsBlobStore } from '../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
 import type { BlobStore } from '../shared/ports.ts'
 import type { ReleaseManifest } from '../shared/weights/manifest.ts'
+import { keepRunning } from './start/keep.ts'
 import { createLive, type Live } from './start/live.ts'
 import { publish } from './start/publish.ts'
-import { type Outcome, outcomeJson, outcomeTable } from './start/report.ts'
-import { type Publish, syntheticPublishes, userPublishes } from './start/scenario.ts'
+import { type Outcome, outcomeJson, outcomeTable, rowsTable as rowsReport } from './start/report.ts'
+import { type Rows, type RowsOutcome, type RowsPlan, rowsVerified, startRows } from './start/rows.ts'
+import {
+  type Publish,
+  rowsTable,
+  syntheticPublishes,
+  syntheticRowsPlan,
+  userPublishes,
+  userRowsPlan,
+} from './start/scenario.ts'
 import { differences, runLifeboat } from './start/verify.ts'
 import { type Counters, createCounters, minus, waitForRelease } from './start/watch.ts'
 import { type LocalStack, startStack } from './stack.ts'
 
-/** `npm start`: publishes real models into the embedded S3 and restores them from the embedded GCS alone. */
+/**
+ * `npm start`: publishes real models into the embedded S3 and restores them from the embedded GCS alone; writes feature rows
+ * into the embedded DynamoDB meanwhile and compares them with the embedded Bigtable.
+ */
 
-type Options = { model?: string; keep?: boolean; json?: boolean; seed: string }
+type Options = {
+  model?: string
+  rows?: string
+  partitionKey: string
+  sortKey?: string | false
+  keep?: boolean
+  json?: boolean
+  seed: string
+}
+type Result = { stack: LocalStack; outcomes: Outcome[]; rowsPlan: RowsPlan; rows: RowsOutcome }
 type Replicated = { plan: Publish; counters: Counters; lagSeconds: number; release: ReleaseManifest }
 
 const bucket = 'models'
@@ -28,20 +48,34 @@ const cacheDir = fileURLToPath(new URL('../.cache/stack', import.meta.url))
 
 const configText = `formatVersion: 1
 source: { account: "111122223333", region: us-east-1 }
-replica: { project: lifeboat-local, bucket: replica }
+replica: { project: lifeboat-local, bucket: replica, bigtableInstance: lifeboat-rows }
 buckets:
   - name: ${bucket}
     release: { settleSeconds: 5, quietMinutes: 1 }
+# The label of the stream is when it is enabled, which the stack puts in the place of this one.
+tables:
+  - name: ${rowsTable}
+    streams: [{ arn: "arn:aws:dynamodb:us-east-1:111122223333:table/${rowsTable}/stream/2026-01-01T00:00:00.000", epoch: 1 }]
 `
 
 const parseOptions = (): Options =>
   new Command('npm start --')
-    .description('Replicates models from an embedded S3 to an embedded GCS and proves that they restore identically.')
+    .description(
+      'Replicates models from an embedded S3 to an embedded GCS and proves that they restore identically; meanwhile ' +
+        'feature rows from an embedded DynamoDB to an embedded Bigtable, and proves that both tables are equal.',
+    )
     .option('--model <path>', 'publish this file or folder instead of the synthetic models')
+    .option('--rows <file>', 'write these items, in JSON of DynamoDB, one on each line, instead of the synthetic rows')
+    .option('--partition-key <name>', 'partition key of the items of --rows; its type is that of the first item', 'pk')
+    .option('--sort-key <name>', 'sort key of the items of --rows (default: sk, where every item has it)')
+    .option('--no-sort-key', 'the items of --rows have a partition key only')
     .option('--keep', 'leave the clouds running and print how to point aws, gcloud storage and lifeboat at them')
     .option('--json', 'print one line of JSON and nothing else')
-    .option('--seed <number>', 'seed of the synthetic weights', '1')
-    .addHelpText('after', '\nExit codes: 0 everything restored identically, 1 it did not, 2 wrong usage.')
+    .option('--seed <number>', 'seed of the synthetic weights and rows', '1')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 models restored identically and tables are equal, 1 they did not, 2 wrong usage.',
+    )
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
     .parse()
     .opts<Options>()
@@ -60,6 +94,7 @@ const replicate = async (
   stack: LocalStack,
   store: BlobStore,
   count: () => Promise<Counters>,
+  rows: Rows,
   plan: Publish,
   live: Live,
 ): Promise<Replicated> => {
@@ -73,10 +108,10 @@ const replicate = async (
     const publishedAt = await publish(stack.s3, bucket, prefix, plan.files, plan.marker)
     const release = await waitForRelease(store, plan.model, plan.version, {
       timeoutMs: releaseTimeoutMs,
-      onProgress: async () => view.show(minus(await count(), before)),
+      onProgress: async () => view.show(minus(await count(), before), await rows.progress()),
     })
     const counters = minus(await count(), before)
-    view.show(counters)
+    view.show(counters, await rows.progress())
     return { plan, counters, release, lagSeconds: Math.max(0, Date.parse(release.sealedAt) - publishedAt) / 1000 }
   } finally {
     view.end()
@@ -118,51 +153,61 @@ const restore = async (
 
 const awsServices = ['s3', 'sqs', 'dynamodb'] as const
 
-const run = async (options: Options, dir: string, live: Live): Promise<{ stack: LocalStack; outcomes: Outcome[] }> => {
+const finishRows = async (rows: Rows, live: Live): Promise<RowsOutcome> => {
+  const view = live.beginRows()
+  try {
+    return await rows.finish((progress) => view.show(progress))
+  } finally {
+    view.end()
+  }
+}
+
+const planRows = async ({ model, rows, partitionKey, sortKey, seed }: Options): Promise<RowsPlan> =>
+  rows === undefined
+    ? syntheticRowsPlan(Number(seed), model !== undefined)
+    : userRowsPlan(rows, { partition: partitionKey, sort: sortKey })
+
+const run = async (options: Options, dir: string, live: Live): Promise<Result> => {
   const configFile = join(dir, 'lifeboat.yml')
   await writeFile(configFile, configText)
   const userPlans = options.model === undefined ? undefined : await userPublishes(options.model)
+  const rowsPlan = await planRows(options)
   live.say('Starting the embedded clouds and packaging the functions ...')
-  const stack = await startStack({ dir, configFile, cacheDir })
+  const stack = await startStack({ dir, configFile, cacheDir, tableKeys: { [rowsTable]: rowsPlan.keys } })
   try {
     const store = openStore(stack)
     const count = createCounters(stack, dir)
     if (!userPlans) live.say('Writing synthetic BF16 weights ...')
     const plans = userPlans ?? (await syntheticPublishes(join(dir, 'published'), Number(options.seed)))
     const replicated: Replicated[] = []
-    for (const plan of plans) replicated.push(await replicate(stack, store, count, plan, live))
+    const writer = startRows(stack, rowsPlan)
+    let rows: RowsOutcome
+    try {
+      for (const plan of plans) replicated.push(await replicate(stack, store, count, writer, plan, live))
+      rows = await finishRows(writer, live)
+    } finally {
+      await writer.close()
+    }
 
     live.say('Switching AWS off and restoring from GCS alone ...')
     for (const service of awsServices) await stack.clouds.kill(service)
     const outcomes: Outcome[] = []
     for (const one of replicated) outcomes.push(await restore(stack, dir, one, live))
     if (options.keep) for (const service of awsServices) await stack.clouds.restart(service)
-    return { stack, outcomes }
+    return { stack, outcomes, rowsPlan, rows }
   } catch (error) {
     await stack.stop()
     throw error
   }
 }
 
-const keepRunning = async (stack: LocalStack, live: Live): Promise<void> => {
-  const { replica } = stack.config
-  live.say('\nThe clouds go on until Ctrl-C. In another terminal:\n')
-  for (const [name, value] of Object.entries(stack.environment)) live.say(`export ${name}=${value}`)
-  live.say(`export CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=${stack.clouds.endpoints.gcs}/storage/v1/`)
-  live.say(`export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE=${stack.tokenFile}`)
-  live.say(`export CLOUDSDK_CORE_PROJECT=${replica.project}`)
-  live.say(`\naws s3 cp FILE s3://${bucket}/my-model/v1/FILE     # replicated by itself`)
-  live.say(`gcloud storage ls --recursive gs://${replica.bucket}/objects/`)
-  live.say(`npx lifeboat ls`)
-  live.say(`npx lifeboat restore s3://${bucket}/my-model/v1/FILE --to DIR`)
-  live.say(
-    `functions: POST ${stack.runner().url}/2015-03-31/functions/lifeboat-local-planObject/invocations (events/README.md)`,
-  )
-  const { s3, sqs, dynamodb, gcs } = stack.clouds.pids
-  live.say(`kill -9 ${s3} ${sqs} ${dynamodb}     # AWS is gone: ls and restore go on without it`)
-  live.say(`processes: s3 ${s3}, sqs ${sqs}, dynamodb ${dynamodb}, gcs ${gcs}, runner ${stack.runner().pid}`)
-  live.say(`logs and data: ${stack.dir}`)
-  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+const verdict = (isRestored: boolean, areRowsEqual: boolean, seconds: number): string => {
+  const models = isRestored
+    ? `Every byte came back from GCS alone, after ${seconds} s.`
+    : 'Not everything was restored identically: see above.'
+  const rows = areRowsEqual ? 'DynamoDB and Bigtable have equal rows.' : 'The rows are NOT equal: see above.'
+  const note = isRestored ? ' Bytes sent are those that the embedded GCS received.' : ''
+  return `${models} ${rows}${note}`
 }
 
 const main = async (): Promise<number> => {
@@ -171,25 +216,23 @@ const main = async (): Promise<number> => {
   const dir = await mkdtemp(join(tmpdir(), 'lifeboat-'))
   const startedAt = Date.now()
   try {
-    const { stack, outcomes } = await run(options, dir, live)
+    const { stack, outcomes, rowsPlan, rows } = await run(options, dir, live)
     try {
-      const verified = outcomes.every(({ identical }) => identical)
+      const isRestored = outcomes.every(({ identical }) => identical)
+      const areRowsEqual = rowsVerified(rows)
       live.say(`\n${outcomeTable(outcomes, process.stdout.columns)}`)
-      live.say(
-        verified
-          ? `Every byte came back from GCS alone, after ${Math.round((Date.now() - startedAt) / 1000)} s. Bytes sent are those that the embedded GCS received.`
-          : 'Not everything was restored identically: see above.',
-      )
-      if (options.json) process.stdout.write(`${outcomeJson(outcomes)}\n`)
-      if (options.keep) await keepRunning(stack, live)
-      return verified ? 0 : 1
+      live.say(rowsReport(rows))
+      live.say(verdict(isRestored, areRowsEqual, Math.round((Date.now() - startedAt) / 1000)))
+      if (options.json) process.stdout.write(`${outcomeJson(outcomes, rows)}\n`)
+      if (options.keep) await keepRunning(stack, rowsPlan, bucket, live)
+      return isRestored && areRowsEqual ? 0 : 1
     } finally {
       await stack.stop()
     }
   } catch (error) {
     if (!(error instanceof LifeboatError)) throw error
     process.stderr.write(`${error.message}\n`)
-    return 2
+    return error instanceof InvalidInputError ? 2 : 1
   } finally {
     await rm(dir, { recursive: true, force: true })
   }

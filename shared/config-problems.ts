@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { Config } from './config-schema.ts'
+import { compilePath } from './path-template.ts'
 
 /** One thing wrong with the file: where, what was found and what is allowed. */
 export type Problem = { path: PropertyKey[]; text: string }
@@ -97,8 +98,16 @@ const tableProblems = (config: Config): Problem[] =>
     return problems
   })
 
+/** A canary among the objects of a release would hold it up, or become a part of it. */
+const canaryProblems = ({ prefix, canary, release }: Config['buckets'][number], index: number): Problem[] => {
+  if (canary === undefined || compilePath(release.path)(prefix + canary, prefix) === undefined) return []
+  const text = `found "${canary}", allowed: a key that release.path ("${release.path}") does not take for a release's, such as "lifeboat-canary"`
+  return [{ path: ['buckets', index, 'canary'], text }]
+}
+
 const bucketProblems = (config: Config): Problem[] =>
   config.buckets.flatMap((bucket, index): Problem[] => {
+    const problems = canaryProblems(bucket, index)
     const rival = config.buckets
       .slice(0, index)
       .find(
@@ -106,9 +115,9 @@ const bucketProblems = (config: Config): Problem[] =>
           other.name === bucket.name &&
           (other.prefix.startsWith(bucket.prefix) || bucket.prefix.startsWith(other.prefix)),
       )
-    if (!rival) return []
+    if (!rival) return problems
     const text = `found "${bucket.prefix}" beside "${rival.prefix}" of the same bucket, allowed: prefixes of which none begins with another`
-    return [{ path: ['buckets', index, 'prefix'], text }]
+    return [...problems, { path: ['buckets', index, 'prefix'], text }]
   })
 
 /** What is wrong between fields that are right on their own. */

@@ -25,6 +25,8 @@ export type Env = BaseEnv & {
   leaseSeconds?: number
 }
 
+export type LagEnv = Env & { objectsDeadQueueUrl: string; segmentsDeadQueueUrl: string }
+
 export type RowsEnv = BaseEnv & {
   /** Holds the changes that could not be applied. */
   quarantineBucket: string
@@ -81,6 +83,13 @@ export const readEnv = (): Env => {
     ...(lease === undefined ? {} : { leaseSeconds: Number(lease) }),
   }
 }
+
+/** The environment of measure-lag; where there are tables, it has that of the functions of rows, too. */
+export const readLagEnv = (): LagEnv => ({
+  ...readEnv(),
+  objectsDeadQueueUrl: required('OBJECTS_DEAD_QUEUE_URL'),
+  segmentsDeadQueueUrl: required('SEGMENTS_DEAD_QUEUE_URL'),
+})
 
 /** The environment of the functions that replicate rows. */
 export const readRowsEnv = (): RowsEnv => {

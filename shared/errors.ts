@@ -66,4 +66,9 @@ export class TargetDiskError extends LifeboatError {
   override readonly name = 'TargetDiskError'
 }
 
+/** A function of Lifeboat ended with an error that is none of these. */
+export class FunctionError extends LifeboatError {
+  override readonly name = 'FunctionError'
+}
+
 export const isRetryable = (error: unknown): boolean => error instanceof LifeboatError && error.retryable

@@ -42,6 +42,10 @@ export type SourceVersionEntry = {
   size?: number
 }
 
+/** Where a listing of versions goes on: behind this key, or behind this version of it. */
+export type VersionCursor = { key: string; versionId?: string }
+export type VersionPage = { entries: SourceVersionEntry[]; next?: VersionCursor }
+
 export interface ObjectSource {
   /** The version named, or the current one; undefined when there is none (or it is a delete marker). */
   head(ref: ObjectRef): Promise<SourceObject | undefined>
@@ -56,6 +60,8 @@ export interface ObjectSource {
   parts(object: ObjectRef & { etag: string; partsCount: number }): AsyncIterable<SourcePart>
   /** Every version and delete marker under `prefix`, all pages, in no promised order. */
   versions(bucket: string, prefix: string): AsyncIterable<SourceVersionEntry>
+  /** The same a page at a time, from where an earlier listing was left; `next` is absent on the last page. */
+  versionPages(bucket: string, prefix: string, from?: VersionCursor): AsyncIterable<VersionPage>
 }
 
 // --------------------------------------------------------------- replica: GCS

@@ -16,7 +16,7 @@ import { awsClient, openGoogleAuth, systemClock, systemRandom } from './wiring-c
 
 /** Builds what a function that replicates objects needs from its environment, once, in its init phase. */
 
-const openStorage = (env: Env, s3: S3Client) => {
+export const openStorage = (env: Env, s3: S3Client) => {
   const { project } = env.config.replica
   if (env.gcsEndpoint !== undefined)
     return createStorage({ projectId: project, endpoint: env.gcsEndpoint, token: env.serviceAccount })

@@ -52,6 +52,41 @@ const streamMappings = (config: Config): Record<string, object> =>
     ),
   )
 
+const tableArn = ({ name }: Table) =>
+  sub(`arn:\${AWS::Partition}:dynamodb:\${AWS::Region}:\${AWS::AccountId}:table/${name}`)
+
+/** IAM refuses a statement without resources. */
+const allow = (Sid: string, Action: string[], Resource: unknown[]): object[] =>
+  Resource.length === 0 ? [] : [{ Sid, Effect: 'Allow', Action, Resource }]
+
+/** What measure-lag needs for the canaries that there are. */
+const canaryPolicy = ({ buckets, tables }: Config): Record<string, object> => {
+  const objects = buckets.flatMap(({ name, prefix, canary }) =>
+    canary === undefined ? [] : [sub(`arn:\${AWS::Partition}:s3:::${name}/${literal(prefix + canary)}`)],
+  )
+  const watched = tables.filter(({ canary }) => canary)
+  const streams = watched.flatMap(({ streams: listed }) => listed.slice(-1).map(({ arn }) => arn))
+  const statements = [
+    ...allow('CanaryObjects', ['s3:PutObject', 's3:GetObject', 's3:GetObjectVersion'], objects),
+    ...allow('CanaryItems', ['dynamodb:DescribeTable', 'dynamodb:UpdateItem'], watched.map(tableArn)),
+    ...allow('Streams', ['dynamodb:DescribeStream', 'dynamodb:GetShardIterator', 'dynamodb:GetRecords'], streams),
+  ]
+  if (statements.length === 0) return {}
+  const Resource = { Ref: 'SourceKmsKeyArns' }
+  const keys = { Sid: 'SourceKeys', Effect: 'Allow', Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource }
+  const withKeys = { 'Fn::If': ['SourceKeys', keys, { Ref: 'AWS::NoValue' }] }
+  return {
+    MeasureLagCanaryPolicy: {
+      Type: 'AWS::IAM::RolePolicy',
+      Properties: {
+        RoleName: { Ref: 'MeasureLagRole' },
+        PolicyName: 'canaries',
+        PolicyDocument: { Version: '2012-10-17', Statement: [...statements, withKeys] },
+      },
+    },
+  }
+}
+
 /** What the configuration says as CloudFormation needs it. */
 export const stackSettings = (config: Config) => {
   if (config.buckets.length === 0)
@@ -79,9 +114,8 @@ export const stackSettings = (config: Config) => {
     rowsFile: config.tables.length > 0 ? 'rows.yml' : 'no-rows.yml',
     streamMappings: streamMappings(config),
     streamArns: config.tables.flatMap(({ streams }) => streams.map(({ arn }) => arn)),
-    tableArns: config.tables.map(({ name }) =>
-      sub(`arn:\${AWS::Partition}:dynamodb:\${AWS::Region}:\${AWS::AccountId}:table/${name}`),
-    ),
+    tableArns: config.tables.map(tableArn),
+    canaryPolicy: canaryPolicy(config),
     validator: `lifeboat-validator@${config.replica.project}.iam.gserviceaccount.com`,
     observer: `lifeboat-observer@${config.replica.project}.iam.gserviceaccount.com`,
     rowsWriter: `lifeboat-rows@${config.replica.project}.iam.gserviceaccount.com`,

@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { InvalidInputError } from '../../shared/errors.ts'
+import { parseLimit } from '../arguments.ts'
 import type { CliContext, GlobalOptions } from '../context.ts'
 import { unlessInterrupted } from '../exit-codes.ts'
 import { listFailed } from '../ls/failed.ts'
@@ -29,12 +30,6 @@ const ls = async (context: CliContext, what: string | undefined, options: LsOpti
     return list(view, target, options.failed === true)
   })
   context.stdout.write(options.json ? renderJson(json) : text)
-}
-
-const parseLimit = (text: string): number => {
-  const limit = Number(text)
-  if (!Number.isSafeInteger(limit) || limit < 1) throw new InvalidArgumentError('expected a whole number from 1.')
-  return limit
 }
 
 export const register = (program: Command, context: CliContext): void => {

@@ -42,6 +42,7 @@ export const instanceEnvironment = (stack: Stack, spec: FunctionSpec, folder: st
     AWS_ENDPOINT_URL_S3: stack.endpoints.s3,
     AWS_ENDPOINT_URL_SQS: stack.endpoints.sqs,
     AWS_ENDPOINT_URL_DYNAMODB: stack.endpoints.dynamodb,
+    AWS_ENDPOINT_URL_DYNAMODB_STREAMS: stack.endpoints.dynamodb,
     GCS_ENDPOINT: stack.endpoints.gcs,
     ...(stack.endpoints.bigtable === undefined ? {} : { BIGTABLE_ENDPOINT: stack.endpoints.bigtable }),
   }

@@ -105,8 +105,9 @@ export const publish = async (
     const versionId = await uploadFile(s3, bucket, prefix + local.path, local)
     listed.push({ key: local.path, size: local.size, versionId })
   }
-  const [name, Body] =
+  const [name, text] =
     marker === 'list' ? ['_PUBLISH.json', JSON.stringify({ files: listed }, undefined, 1)] : ['_SUCCESS', '']
-  await s3.send(new PutObjectCommand({ Bucket: bucket, Key: prefix + name, Body }))
+  // As bytes: the SDK warns of an empty text, of which it does not know the length.
+  await s3.send(new PutObjectCommand({ Bucket: bucket, Key: prefix + name, Body: Buffer.from(text) }))
   return Date.now()
 }

@@ -1,7 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { filesAt, type LocalFile } from './publish.ts'
+import type { RowsPlan } from './rows.ts'
+import { checkRowsFile, type KeyOptions, readRowsFile } from './rows-file.ts'
 import { changeTensors, createModel, writeModel } from './synthetic-model.ts'
+import { syntheticRows } from './synthetic-rows.ts'
 
 /** One publish of the demonstration: what the user sees it as, the model's name, version, and its files. */
 export type Publish = { title: string; model: string; version: string; files: LocalFile[]; marker: 'list' | 'success' }
@@ -53,3 +56,25 @@ export const userPublishes = async (path: string): Promise<Publish[]> => {
   const model = basename(resolve(path))
   return [{ title: path, model, version: 'v1', files: await filesAt(path), marker: 'list' }]
 }
+
+export const rowsTable = 'features'
+
+/** Slow enough to leave the publishes their processor, and done before those are. */
+const syntheticPerSecond = 400
+const userPerSecond = 2000
+
+/** Seeded changes of about 1,000 items, or of about 100 beside a model of the user's. */
+export const syntheticRowsPlan = (seed: number, isFew: boolean): RowsPlan => ({
+  table: rowsTable,
+  keys: { partition: { name: 'pk', type: 'S' }, sort: { name: 'sk', type: 'N' } },
+  perSecond: syntheticPerSecond,
+  changes: () => syntheticRows(seed, isFew ? 100 : 1000, Math.floor(Date.now() / 1000)),
+})
+
+/** The user's own items. Reads all of the file before: throws InvalidInputError on the first line that is wrong. */
+export const userRowsPlan = async (file: string, options: KeyOptions): Promise<RowsPlan> => ({
+  table: rowsTable,
+  keys: await checkRowsFile(file, options),
+  perSecond: userPerSecond,
+  changes: () => readRowsFile(file),
+})

@@ -41,7 +41,7 @@ const stats = async <T>(endpoint: string): Promise<T> =>
   (await (await fetch(`${endpoint}/_lifeboat/stats`)).json()) as T
 
 /** Adds up the EMF lines that a function wrote since the last call. */
-const createMetricsTail = (file: string): ((add: (line: Record<string, unknown>) => void) => Promise<void>) => {
+export const createMetricsTail = (file: string): ((add: (line: Record<string, unknown>) => void) => Promise<void>) => {
   let position = 0
   let rest = ''
   return async (add) => {
@@ -61,12 +61,11 @@ const createMetricsTail = (file: string): ((add: (line: Record<string, unknown>)
   }
 }
 
-const total = (value: unknown): number =>
-  Array.isArray(value)
-    ? value.reduce((sum: number, one: unknown) => sum + total(one), 0)
-    : typeof value === 'number'
-      ? value
-      : 0
+/** The values of a metric in a line: one, or a list of those of an invocation. */
+export const numbersOf = (value: unknown): number[] =>
+  [value].flat(2).filter((one): one is number => typeof one === 'number')
+
+export const total = (value: unknown): number => numbersOf(value).reduce((sum, one) => sum + one, 0)
 
 export const createCounters = (stack: LocalStack, dir: string): (() => Promise<Counters>) => {
   const tail = createMetricsTail(join(dir, 'lambda', 'logs', 'lifeboat-local-copySegment.jsonl'))

@@ -13,17 +13,20 @@ import {
 } from './change.ts'
 import type { RowsDeps } from './deps.ts'
 import { rereadRow } from './reread.ts'
+import type { HistoryEntry, RowWrite } from './row-store.ts'
 import { markStart } from './start.ts'
 import { readVersion } from './version.ts'
 import { historyEntry, rowWrite, unknownBefore } from './write.ts'
 
 /** Rows that are written at the same time. */
-const rowsInFlight = 64
+export const rowsInFlight = 64
 const historyPerCall = 500
 const reserveMs = 10_000
 
+/** A change with what it writes, encoded once: when it was checked that both can be stored. */
+type ReadyChange = Change & { write: RowWrite; entry: HistoryEntry }
 /** The changes of one row, oldest first. */
-type Group = { changes: Change[]; first: string }
+type Group = { changes: ReadyChange[]; first: string }
 
 export type Applied = {
   applied: number
@@ -55,16 +58,15 @@ const quarantine = async (deps: RowsDeps, record: unknown, table: string, error:
 type Poison = { poison: unknown; rule?: TableRule; sighting?: Sighting | undefined }
 
 /** A change that could never be stored is found before anything of its row is written. */
-const parseRecord = async (deps: RowsDeps, record: unknown): Promise<Change | Poison> => {
+const parseRecord = async (deps: RowsDeps, record: unknown): Promise<ReadyChange | Poison> => {
   let rule: TableRule | undefined
   let names: KeyNames | undefined
   try {
     rule = ruleOfStream(deps.config, positionOf(record).arn)
     names = await deps.source.keys(rule.name)
     const change = parseChange(record, rule, names)
-    rowWrite(rule, { ...change, item: change.after })
-    historyEntry(rule, change)
-    return change
+    const write = rowWrite(rule, { ...change, item: change.after })
+    return { ...change, write, entry: historyEntry(rule, change) }
   } catch (error) {
     if (!isPoison(error)) throw error
     if (!rule || !names) return { poison: error }
@@ -78,7 +80,7 @@ const setAside = async (deps: RowsDeps, record: unknown, { poison, rule, sightin
   if (rule && sighting) await deps.rows.history.append(rule.target, [unknownBefore(sighting)])
 }
 
-const groupByRow = (changes: readonly Change[]): Group[] => {
+const groupByRow = (changes: readonly ReadyChange[]): Group[] => {
   const groups = new Map<string, Group>()
   for (const change of changes) {
     const id = `${change.table.target}/${change.rowKey.toString('latin1')}`
@@ -103,10 +105,7 @@ const applyGroup = async (deps: RowsDeps, group: Group): Promise<'applied' | 'st
   const change = group.changes.at(-1)
   if (!change) return 'stale'
   try {
-    const outcome = await deps.rows.applyIfNewer(
-      change.table.target,
-      rowWrite(change.table, { ...change, item: change.after }),
-    )
+    const outcome = await deps.rows.applyIfNewer(change.table.target, change.write)
     if (outcome === 'stale') await guardOrder(deps, change)
     return outcome
   } catch (error) {
@@ -117,30 +116,30 @@ const applyGroup = async (deps: RowsDeps, group: Group): Promise<'applied' | 'st
 }
 
 /** Those of one page that Bigtable refuses are quarantined one by one, so that the others go on. */
-const appendPage = async (deps: RowsDeps, page: readonly Change[]): Promise<Change[]> => {
+const appendPage = async (deps: RowsDeps, page: readonly ReadyChange[]): Promise<ReadyChange[]> => {
   const target = page[0]?.table.target ?? ''
   try {
     await deps.rows.history.append(
       target,
-      page.map((change) => historyEntry(change.table, change)),
+      page.map(({ entry }) => entry),
     )
     return [...page]
   } catch (error) {
     if (!isPoison(error)) throw error
     const [only, second] = page
     if (second) {
-      const kept: Change[] = []
+      const kept: ReadyChange[] = []
       for (const change of page) kept.push(...(await appendPage(deps, [change])))
       return kept
     }
-    if (only) await quarantine(deps, only.record, only.table.name, error)
+    if (only) await setAside(deps, only.record, { poison: error, rule: only.table, sighting: only })
     return []
   }
 }
 
 /** Every change's history, before any row; answers the changes whose rows may be written now. */
-const appendHistory = async (deps: RowsDeps, changes: readonly Change[]): Promise<Change[]> => {
-  const kept: Change[] = []
+const appendHistory = async (deps: RowsDeps, changes: readonly ReadyChange[]): Promise<ReadyChange[]> => {
+  const kept: ReadyChange[] = []
   for (const ofStream of Map.groupBy(changes, ({ table }) => `${table.target}/${table.epoch}`).values()) {
     const [first] = ofStream
     if (!first) continue
@@ -164,9 +163,9 @@ export const applyChanges = async (
   deadline: Deadline,
 ): Promise<Applied> => {
   const result: Applied = { applied: 0, stale: 0, removedByTtl: 0, quarantined: 0 }
-  let changes: Change[]
+  let changes: ReadyChange[]
   try {
-    const parsed: Change[] = []
+    const parsed: ReadyChange[] = []
     for (const record of records) {
       const change = await parseRecord(deps, record)
       if ('poison' in change) await setAside(deps, record, change)

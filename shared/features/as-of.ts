@@ -53,17 +53,21 @@ const firstAfter = async (
   return undefined
 }
 
-/** `row` must have been read before: a change that came since is in the history then. */
+/**
+ * `row` must have been read before: a change that came since is in the history then. A caller with many rows reads
+ * `seenFrom`, the starts of the table's streams, once for all of them.
+ */
 export const itemAtSecond = async (
   deps: Pick<RowsDeps, 'rows'>,
   target: string,
   { rowKey, row }: { rowKey: RowKey; row: StoredRow | undefined },
   { second, nowSecond }: Moment,
+  seenFrom?: ReadonlyMap<number, number>,
 ): Promise<AsOf> => {
   const oldest = nowSecond - historyDays * 86_400
   if (second < oldest) return { state: 'unknown', reason: 'before the history', knownFrom: oldest }
   const entry = await firstAfter(deps, target, rowKey, second)
-  const starts = await readStarts(deps, target)
+  const starts = seenFrom ?? (await readStarts(deps, target))
   if (entry) return itemBefore(entry, second, starts)
   if (!row) return { state: 'unknown', reason: 'never seen' }
   const start = starts.get(Math.max(...starts.keys()))

@@ -23,18 +23,21 @@ const readText = (input: unknown, path: string): string =>
   typeof input === 'string' ? input : refuse(path, 'not a text')
 
 const readNumber = (input: unknown, path: string): string => {
+  const text = readText(input, path)
   try {
-    return normalizeNumber(readText(input, path))
+    return normalizeNumber(text)
   } catch (cause) {
     return refuse(path, cause instanceof Error ? cause.message : String(cause), cause)
   }
 }
 
+const asArray = (bytes: Buffer): Uint8Array => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
 const readBytes = (input: unknown, path: string): Uint8Array => {
   if (input instanceof Uint8Array) return new Uint8Array(input)
   if (typeof input !== 'string') return refuse(path, 'not a binary: neither base64 nor bytes')
   const bytes = Buffer.from(input, 'base64')
-  return bytes.toString('base64') === input ? new Uint8Array(bytes) : refuse(path, 'not base64')
+  return bytes.toString('base64') === input ? asArray(bytes) : refuse(path, 'not base64')
 }
 
 const readList = <T>(input: unknown, path: string, read: (member: unknown, path: string) => T): T[] =>
@@ -42,30 +45,47 @@ const readList = <T>(input: unknown, path: string, read: (member: unknown, path:
 
 const readItem = (input: unknown, path: string, depth: number): Item => {
   if (!isObject(input)) return refuse(path, 'not a map of attributes')
-  // fromEntries defines each name; assigning to a name like `__proto__` would lose it.
-  return Object.fromEntries(
-    Object.entries(input).map(([name, value]) => [name, readValue(value, `${path}.${name.slice(0, 100)}`, depth)]),
-  )
+  let item = input as Item
+  for (const name of Object.keys(input)) {
+    const value = readValue(input[name], `${path}.${name.slice(0, 100)}`, depth)
+    if (value === input[name]) continue
+    // A copy has a property of its own for each name; in a new object, to assign to `__proto__` would be to lose it.
+    if (item === input) item = { ...item }
+    item[name] = value
+  }
+  return item
 }
+
+/** What is as it should be is not copied. */
+const withMember = (input: Members, type: string, member: unknown): AttributeValue =>
+  (input[type] === member ? input : { [type]: member }) as AttributeValue
 
 const readValue = (input: unknown, path: string, depth: number): AttributeValue => {
   if (depth > depthMax) return refuse(path, `nested deeper than ${depthMax} levels`)
-  const members = isObject(input) ? Object.entries(input).filter(([, member]) => member !== undefined) : []
-  const [type = '', content] = members[0] ?? []
-  if (members.length !== 1) return refuse(path, `${members.length} types where a value has exactly one`)
+  const members: Members = isObject(input) ? input : {}
+  const types = Object.keys(members)
+  const [type = ''] = types
+  const content = members[type]
+  if (types.length !== 1 || content === undefined) {
+    const present = Object.entries(members).filter(([, member]) => member !== undefined)
+    if (present.length !== 1) return refuse(path, `${present.length} types where a value has exactly one`)
+    return readValue(Object.fromEntries(present), path, depth)
+  }
   switch (type) {
     case 'S':
-      return { S: readText(content, path) }
+      return withMember(members, type, readText(content, path))
     case 'N':
-      return { N: readNumber(content, path) }
+      return withMember(members, type, readNumber(content, path))
     case 'B':
       return { B: readBytes(content, path) }
     case 'BOOL':
-      return typeof content === 'boolean' ? { BOOL: content } : refuse(path, 'a BOOL that is not true or false')
+      return typeof content === 'boolean'
+        ? withMember(members, type, content)
+        : refuse(path, 'a BOOL that is not true or false')
     case 'NULL':
-      return content === true ? { NULL: true } : refuse(path, 'a NULL that is not true')
+      return content === true ? withMember(members, type, content) : refuse(path, 'a NULL that is not true')
     case 'M':
-      return { M: readItem(content, path, depth + 1) }
+      return withMember(members, type, readItem(content, path, depth + 1))
     case 'L':
       return { L: readList(content, path, (member, at) => readValue(member, at, depth + 1)) }
     case 'SS':

@@ -1,14 +1,31 @@
 import { checkWellFormed } from './bytes.ts'
 
-/** Bytes that grow; `sized` puts the length of what `write` adds before it, as 4 big-endian bytes. */
+/** Bytes that grow. */
 export type ByteWriter = {
   byte(value: number): void
   bytes(value: Uint8Array): void
   /** In UTF-8. Throws InvalidInputError on a lone surrogate. */
   text(value: string): void
-  sized(write: () => void): void
-  /** A copy of everything written. */
+  /** Begins a piece that has its length before it, as 4 big-endian bytes; `endPiece` takes what this answers. */
+  beginPiece(): number
+  endPiece(begin: number): void
+  /** A copy of everything written, which is then forgotten. */
   finish(): Buffer
+  /** Forgets what was written. */
+  reset(): void
+}
+
+/** Up to here a loop is faster than a call of the runtime. */
+const shortTextMax = 40
+
+/** Writes the ASCII that `text` begins with; answers how much that is. */
+const writeAscii = (buffer: Buffer, start: number, text: string): number => {
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at)
+    if (unit > 0x7f) return at
+    buffer[start + at] = unit
+  }
+  return text.length
 }
 
 export const createByteWriter = (capacity = 64): ByteWriter => {
@@ -33,16 +50,24 @@ export const createByteWriter = (capacity = 64): ByteWriter => {
       buffer.set(value, at)
     },
     text(value) {
-      checkWellFormed(value)
       // At most 3 bytes a code unit; what is too much is given back.
       const at = reserve(3 * value.length)
-      length = at + buffer.write(value, at, 'utf8')
+      const ascii = value.length <= shortTextMax ? writeAscii(buffer, at, value) : 0
+      if (ascii < value.length) checkWellFormed(value)
+      length = at + (ascii < value.length ? buffer.write(value, at, 'utf8') : ascii)
     },
-    sized(write) {
-      const at = reserve(4)
-      write()
-      buffer.writeUInt32BE(length - at - 4, at)
+    beginPiece: () => reserve(4),
+    endPiece(begin) {
+      buffer.writeUInt32BE(length - begin - 4, begin)
     },
-    finish: () => Buffer.from(buffer.subarray(0, length)),
+    finish() {
+      const written = Buffer.allocUnsafe(length)
+      buffer.copy(written, 0, 0, length)
+      length = 0
+      return written
+    },
+    reset() {
+      length = 0
+    },
   }
 }

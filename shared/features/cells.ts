@@ -23,10 +23,14 @@ export const qualifierBytesMax = 16_000
 const longNamePrefix = '\u00FFn'
 const keyQualifier = '\u00FFk'
 
+/** Such a name is its own qualifier. */
+const isAscii = /^[\0-\x7F]*$/
+
 const encodeAttribute = (name: string, value: Item[string]): [string, Uint8Array] => {
   try {
-    const nameBytes = encodeUtf8(name)
     const valueBytes = encodeValue(value)
+    if (name.length <= qualifierBytesMax && isAscii.test(name)) return [name, valueBytes]
+    const nameBytes = encodeUtf8(name)
     if (nameBytes.length <= qualifierBytesMax) return [nameBytes.toString('latin1'), valueBytes]
     const length = Buffer.alloc(4)
     length.writeUInt32BE(nameBytes.length)
@@ -38,6 +42,8 @@ const encodeAttribute = (name: string, value: Item[string]): [string, Uint8Array
   }
 }
 const showName = (name: string): string => JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name)
+const tooMuch = (name: string, reason: string): InvalidInputError =>
+  new InvalidInputError(`attribute ${showName(name)} cannot be stored: ${reason}`)
 
 /** The item's cells. Throws InvalidInputError, naming the attribute, where Bigtable could not hold them. */
 export const encodeCells = (item: Item, omit: ReadonlySet<string> = new Set(), limits = bigtableLimits): Cells => {
@@ -47,13 +53,12 @@ export const encodeCells = (item: Item, omit: ReadonlySet<string> = new Set(), l
     if (omit.has(name)) continue
     const [qualifier, cell] = encodeAttribute(name, value)
     rowBytes += qualifier.length + cell.length
-    const where = `attribute ${showName(name)} cannot be stored`
     if (cell.length > limits.cellBytesMax)
-      throw new InvalidInputError(`${where}: ${cell.length} bytes, and Bigtable takes ${limits.cellBytesMax} in a cell`)
+      throw tooMuch(name, `${cell.length} bytes, and Bigtable takes ${limits.cellBytesMax} in a cell`)
     if (rowBytes > limits.rowBytesMax)
-      throw new InvalidInputError(`${where}: with those before it the item has more than ${limits.rowBytesMax} bytes`)
+      throw tooMuch(name, `with those before it the item has more than ${limits.rowBytesMax} bytes`)
     if (cells.size === limits.cellsMax)
-      throw new InvalidInputError(`${where}: Bigtable changes no more than ${limits.cellsMax} columns of a row at once`)
+      throw tooMuch(name, `Bigtable changes no more than ${limits.cellsMax} columns of a row at once`)
     cells.set(qualifier, cell)
   }
   return cells

@@ -127,11 +127,11 @@ export const parseChange = (record: unknown, rule: TableRule, names: KeyNames): 
   }
 }
 
+const positionSchema = z.object({ eventSourceARN: z.string(), dynamodb: z.object({ SequenceNumber: z.string() }) })
+
 /** The arn and sequence number of any record, for the answer that Lambda replays from and for the quarantine. */
 export const positionOf = (record: unknown): { arn: string; sequenceNumber: string } => {
-  const parsed = z
-    .object({ eventSourceARN: z.string(), dynamodb: z.object({ SequenceNumber: z.string() }) })
-    .safeParse(record)
+  const parsed = positionSchema.safeParse(record)
   return parsed.success
     ? { arn: parsed.data.eventSourceARN, sequenceNumber: parsed.data.dynamodb.SequenceNumber }
     : { arn: '', sequenceNumber: '' }

@@ -18,7 +18,9 @@ export interface Quarantine {
   /** Create-or-replace under a name that follows from the change; resolves when it is durable. */
   put(change: Quarantined): Promise<void>
   list(table?: string): AsyncIterable<{ name: string; change: Quarantined }>
-  /** Moves it to the redriven ones. */
+  /** Batches of stream records, whole, that the event source gave up an hour before their stream forgets them. */
+  givenUp(): AsyncIterable<{ name: string; records: unknown[] }>
+  /** Moves a change, or a batch, to the redriven ones. */
   done(name: string): Promise<void>
 }
 

@@ -4,7 +4,7 @@ import type { Quarantined } from './deps.ts'
 const sequenceDigits = 40
 
 /** The table that a stream's ARN names, whatever the configuration knows. */
-const tableOfStream = (arn: string): string | undefined => /:table\/([A-Za-z0-9_.-]+)\/stream\//.exec(arn)?.[1]
+export const tableOfStream = (arn: string): string | undefined => /:table\/([A-Za-z0-9_.-]+)\/stream\//.exec(arn)?.[1]
 
 /** Where the changes of one table are kept; without a table, of all. */
 export const quarantineFolder = (table?: string): string =>
@@ -25,5 +25,8 @@ export const quarantineName = ({ table, streamArn, sequenceNumber, record }: Qua
   return `${folder}${stream}/${name}.json`
 }
 
-/** Where a change lies once it was redriven. */
-export const redrivenName = (name: string): string => name.replace(/^quarantine\//, 'redriven/')
+/** Where Lambda puts the batches that it gives up: https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html */
+export const givenUpFolder = 'aws/lambda/'
+
+/** Where a change, or a batch, lies once it was redriven. */
+export const redrivenName = (name: string): string => `redriven/${name.replace(/^quarantine\//, '')}`

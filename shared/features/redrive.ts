@@ -1,9 +1,11 @@
+import { forEachBounded } from '../bounded.ts'
 import type { Deadline } from '../weights/deps.ts'
 import { InvalidInputError } from '../errors.ts'
-import { type KeyNames, parseChange, ruleOfStream, sightingOf, type TableRule } from './change.ts'
+import { type KeyNames, parseChange, positionOf, ruleOfStream, sightingOf, type TableRule } from './change.ts'
 import type { Quarantined, RowsDeps } from './deps.ts'
+import { tableOfStream } from './quarantine-name.ts'
 import { rereadRow } from './reread.ts'
-import { historyEntry } from './write.ts'
+import { historyEntry, unknownBefore } from './write.ts'
 
 /** `isComplete` is false where time ran out: call again. `failed` names the first 100 of `failures`. */
 export type Redriven = {
@@ -15,13 +17,16 @@ export type Redriven = {
 
 const failedListedMax = 100
 const reserveMs = 30_000
+const putsInFlight = 16
 
-/** What was before the change, where its images can be read at all. */
+/** What was before the change; where its images cannot be read or kept, that it is unknown, so that nobody asks a later one. */
 const addHistory = async (deps: RowsDeps, rule: TableRule, names: KeyNames, record: unknown): Promise<void> => {
   try {
     await deps.rows.history.append(rule.target, [historyEntry(rule, parseChange(record, rule, names))])
   } catch (error) {
-    if (!(error instanceof InvalidInputError)) throw error
+    const sighting = sightingOf(record, rule, names)
+    if (!(error instanceof InvalidInputError) || !sighting) throw error
+    await deps.rows.history.append(rule.target, [unknownBefore(sighting)])
   }
 }
 
@@ -34,9 +39,49 @@ const redriveOne = async (deps: RowsDeps, { record, streamArn }: Quarantined): P
   await rereadRow(deps, rule, key, version)
 }
 
+const isOfTable = (deps: RowsDeps, arn: string, table: string | undefined): boolean => {
+  const name = tableOfStream(arn)
+  return table === undefined ? deps.config.tables.some((rule) => rule.name === name) : name === table
+}
+
+/**
+ * Puts the changes of batches that the event source gave up among the quarantined ones, so that each is redriven. Batches of other streams (the ledger's own) stay.
+ */
+const takeGivenUp = async (
+  deps: RowsDeps,
+  table: string | undefined,
+  deadline: Deadline | undefined,
+): Promise<boolean> => {
+  for await (const { name, records } of deps.quarantine.givenUp()) {
+    if (deadline && deadline.remainingMs() < reserveMs) return false
+    const { arn } = positionOf(records[0])
+    if (!isOfTable(deps, arn, table)) continue
+    const changes = records.map((record): Quarantined => {
+      const { sequenceNumber } = positionOf(record)
+      const reason = 'the event source gave it up, an hour before the stream forgot it'
+      return {
+        v: 1,
+        table: tableOfStream(arn) ?? '',
+        streamArn: arn,
+        sequenceNumber,
+        reason,
+        at: deps.clock.now(),
+        record,
+      }
+    })
+    await forEachBounded(changes, putsInFlight, async (change) => {
+      await deps.quarantine.put(change)
+      deps.telemetry.count('ChangesQuarantined', 1)
+    })
+    await deps.quarantine.done(name)
+  }
+  return true
+}
+
 /** Redrives every quarantined change (of one table), each on its own; what still cannot be applied stays. */
 export const redrive = async (deps: RowsDeps, table?: string, deadline?: Deadline): Promise<Redriven> => {
   const result: Redriven = { redriven: 0, failures: 0, failed: [], isComplete: true }
+  if (!(await takeGivenUp(deps, table, deadline))) return { ...result, isComplete: false }
   for await (const { name, change } of deps.quarantine.list(table)) {
     if (deadline && deadline.remainingMs() < reserveMs) {
       result.isComplete = false

@@ -26,7 +26,7 @@ export const proofMetrics = {
   Heartbeats: 'Count',
   /** Findings of validate, scrub, the comparison of rows and the commit's own check; 0 after a check without any. */
   ValidationFailures: 'Count',
-  /** Since the last check of all manifests that passed. By validate. */
+  /** Since the last check of all manifests, where it passed. By measure-lag, every minute. */
   ValidationAgeSeconds: 'Seconds',
   ChunksValidated: 'Count',
   ChunksScrubbed: 'Count',

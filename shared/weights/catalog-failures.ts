@@ -49,15 +49,17 @@ const sealedSince = async (store: BlobStore, record: FailedRecord): Promise<Fail
 }
 
 /**
- * Why objects did not become manifests, newest first: of the last `limit` records those that are `wanted`, each with what
- * became of its version since.
+ * Why objects did not become manifests, newest first: of the last `limit` records (of one `state`) those that are `wanted`,
+ * each with what became of its version since.
  */
 export const listFailures = async (
   store: BlobStore,
   limit: number,
   wanted: (record: FailedRecord) => boolean = () => true,
+  state?: FailedRecord['state'],
 ): Promise<{ failed: Failure[]; truncated: boolean }> => {
-  const { records, truncated } = await readNewest<FailedRecord>(store, 'failed/', isFailed, failedSchema, limit)
+  const folder = state === undefined ? 'failed/' : `failed/${state}/`
+  const { records, truncated } = await readNewest<FailedRecord>(store, folder, isFailed, failedSchema, limit)
   const failed = mapInOrder(records.filter(wanted), readsAtOnce, (record) => sealedSince(store, record))
   return { failed: await toArray(failed), truncated }
 }

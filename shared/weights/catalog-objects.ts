@@ -27,7 +27,8 @@ export const listObjects = async (
   return { objects: found.filter(({ object }) => wanted(object.source.key)), truncated }
 }
 
-const versionsOf = async (store: BlobStore, bucket: string, key: string): Promise<FoundObject[]> => {
+/** Every version of exactly this key, newest first. */
+export const versionsOf = async (store: BlobStore, bucket: string, key: string): Promise<FoundObject[]> => {
   const prefix = folderOf(objectManifestName(bucket, key, 'v', 'p'))
   const stats = keyedStats(store, 'objects', bucket, prefix, (name) => mayHaveKey(name, (other) => other === key))
   const found = await readAllSealed(store, stats)
@@ -43,12 +44,18 @@ const versionsOf = async (store: BlobStore, bucket: string, key: string): Promis
 const abbreviationMin = 8
 
 /** The version named, or the only one that begins so: lists on a terminal shorten the ids. */
-const byVersion = (objects: readonly FoundObject[], version: string): FoundObject | undefined => {
-  const named = objects.find(({ object }) => object.source.version === version)
-  if (named || version.length < abbreviationMin) return named
-  const begin = objects.filter(({ object }) => object.source.version.startsWith(version))
-  const versions = new Set(begin.map(({ object }) => object.source.version))
-  return versions.size === 1 ? begin[0] : undefined
+export const versionNamed = (versions: readonly string[], text: string): string | undefined => {
+  if (versions.includes(text) || text.length < abbreviationMin) return versions.find((version) => version === text)
+  const begin = new Set(versions.filter((version) => version.startsWith(text)))
+  return begin.size === 1 ? [...begin][0] : undefined
+}
+
+const byVersion = (objects: readonly FoundObject[], text: string): FoundObject | undefined => {
+  const named = versionNamed(
+    objects.map(({ object }) => object.source.version),
+    text,
+  )
+  return objects.find(({ object }) => object.source.version === named)
 }
 
 /**

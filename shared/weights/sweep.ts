@@ -70,6 +70,5 @@ export const sweep = async (deps: WeightsDeps, deadline: Deadline): Promise<Swep
     swept.releases += 1
     await guarded(() => evaluateRelease(deps, release.bucket, release, { sweep: true }), { model: release.model })
   }
-  if (swept.finished) deps.telemetry.count('PendingObjects', swept.pending)
   return swept
 }

@@ -157,7 +157,19 @@ describe('lifeboat config and completion', () => {
   })
 
   test('help is on stdout and has examples and the exit codes for every command', async () => {
-    for (const args of [[], ['ls'], ['restore'], ['config', 'init'], ['completion']]) {
+    for (const args of [
+      [],
+      ['status'],
+      ['rpo'],
+      ['ls'],
+      ['restore'],
+      ['rows', 'get'],
+      ['rows', 'scan'],
+      ['redrive'],
+      ['trace'],
+      ['config', 'init'],
+      ['completion'],
+    ]) {
       const { code, stdout } = await cli(...args, '--help')
       expect(code).toBe(0)
       expect(stdout).toContain('Example')
@@ -170,7 +182,20 @@ describe('lifeboat config and completion', () => {
     for (const shell of ['bash', 'zsh', 'fish']) {
       const { code, stdout } = await cli('completion', shell)
       expect(code).toBe(0)
-      for (const word of ['restore', 'ls', 'check', 'overwrite', 'replica']) expect(stdout).toContain(word)
+      for (const word of [
+        'restore',
+        'ls',
+        'check',
+        'overwrite',
+        'replica',
+        'scan',
+        'partition',
+        'redrive',
+        'status',
+        'rpo',
+        'trace',
+      ])
+        expect(stdout).toContain(word)
     }
     expect(await cli('completion', 'tcsh')).toMatchObject({ code: 2 })
   })

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
-import { createProgress } from '../../cli/progress.ts'
+import { createCounter, createProgress } from '../../cli/progress.ts'
 
 const mebibyte = 2 ** 20
 
@@ -41,4 +41,21 @@ test('a terminal gets a bar as long as it has room for', () => {
 test('--quiet and --json get nothing', () => {
   expect(shown({ columns: 100, silent: true })).toBe('')
   expect(shown({ silent: true })).toBe('')
+})
+
+/** What twelve seconds of 100 rows each write to stderr. */
+const counted = (silent: boolean): string => {
+  const stderr = new PassThrough()
+  let now = 0
+  const counter = createCounter({ stderr, now: () => now }, { label: 'rows', silent })
+  for (let step = 0; step < 12; step += 1) {
+    now += 1000
+    counter.add(100)
+  }
+  return String(stderr.read() ?? '')
+}
+
+test('a count without an end gets a line every few seconds, unless it is silent', () => {
+  expect(counted(false)).toBe('500 rows, 100/s\n1000 rows, 100/s\n')
+  expect(counted(true)).toBe('')
 })

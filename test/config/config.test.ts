@@ -110,6 +110,12 @@ buckets: [{ name: Example }]
   it.each([
     ['a name listed twice with nested prefixes', '[{ name: aaa, prefix: m/ }, { name: aaa }]', 'buckets[1].prefix'],
     ['a bad template', '[{ name: aaa, release: { path: "{model}/x" } }]', 'buckets[0].release.path'],
+    ['a canary in a release', '[{ name: aaa, prefix: m/, canary: llama/v1/canary }]', 'buckets[0].canary'],
+    [
+      'a canary in a model without versions',
+      '[{ name: aaa, canary: a/b, release: { path: "{model}/**" } }]',
+      'release.path',
+    ],
     ['nothing to replicate', '[]', 'found nothing to replicate'],
   ])('refuses %s', (_, buckets, expected) => {
     expect(refusal(minimal.replace('[{ name: example-models }]', buckets))).toContain(expected)
@@ -118,6 +124,11 @@ buckets: [{ name: Example }]
   it('accepts one bucket under two prefixes apart from each other', () => {
     const text = minimal.replace('[{ name: example-models }]', '[{ name: aaa, prefix: m/ }, { name: aaa, prefix: n/ }]')
     expect(read(text).buckets).toHaveLength(2)
+  })
+
+  it.each(['lifeboat-canary', 'lifeboat/canary'])('accepts the canary %s, which is of no release', (canary) => {
+    const text = minimal.replace('[{ name: example-models }]', `[{ name: aaa, prefix: m/, canary: ${canary} }]`)
+    expect(read(text).buckets[0]).toMatchObject({ canary })
   })
 
   it('checks the streams of a table against the table, the source and their order', () => {

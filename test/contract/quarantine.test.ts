@@ -8,13 +8,20 @@ import { CorruptError, NotFoundError } from '../../shared/errors.ts'
 import type { Quarantine, Quarantined } from '../../shared/features/deps.ts'
 import { awsOptions, inFolder } from '../support/contract-target.ts'
 
-type Opened = { fresh(): Promise<Quarantine>; redriven(): Promise<string[]>; close(): Promise<void> }
+type Opened = {
+  fresh(): Promise<Quarantine>
+  redriven(): Promise<string[]>
+  /** As the event source does, under `aws/lambda/NAME`. */
+  giveUp(name: string, records: unknown[]): Promise<void>
+  close(): Promise<void>
+}
 
 const openMemory = async (): Promise<Opened> => {
   let current = createMemoryQuarantine()
   return {
     fresh: async () => (current = createMemoryQuarantine()),
     redriven: async () => [...current.redriven.keys()],
+    giveUp: async (name, records) => current.giveUp(name, records),
     close: async () => undefined,
   }
 }
@@ -36,6 +43,13 @@ const openS3 = async (): Promise<Opened & { s3: S3Client; bucket(): string }> =>
     redriven: async () => {
       const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket, Prefix: 'redriven/' }))
       return Contents.map(({ Key }) => Key ?? '')
+    },
+    giveUp: async (name, records) => {
+      const batch = {
+        requestContext: { condition: 'RecordAgeExceeded' },
+        payload: JSON.stringify({ Records: records }),
+      }
+      await s3.send(new PutObjectCommand({ Bucket, Key: `aws/lambda/${name}`, Body: JSON.stringify(batch) }))
     },
     close: async () => {
       s3.destroy()
@@ -115,6 +129,18 @@ describe.each([
     expect(await opened.redriven()).toEqual([first!.name.replace('quarantine/', 'redriven/')])
   })
 
+  it('gives out the batches that were given up, whole, until they are done', async () => {
+    await quarantine.put(changeOf('features', '1'))
+    const records = [changeOf('features', '2').record, changeOf('features', '3').record]
+    await opened.giveUp('mapping/shard-1/2026/01/02/batch-1', records)
+    await opened.giveUp('mapping/shard-1/2026/01/02/batch-2', [])
+    const [first, second] = await toArray(quarantine.givenUp())
+    expect([first?.records, second?.records]).toEqual([records, []])
+    expect(await numbers()).toEqual(['1'])
+    await quarantine.done(first!.name)
+    expect((await toArray(quarantine.givenUp())).map(({ name }) => name)).toEqual([second!.name])
+  })
+
   it('may be emptied while it is listed', async () => {
     for (let index = 0; index < 30; index += 1) await quarantine.put(changeOf('features', String(index)))
     let seen = 0
@@ -146,6 +172,11 @@ describe('a quarantine on S3', () => {
     await opened.s3.send(new PutObjectCommand({ Bucket: opened.bucket(), Key, Body: '{"v":2}' }))
     await expect(toArray(quarantine.list())).rejects.toThrow(CorruptError)
     await expect(toArray(quarantine.list())).rejects.toThrow(Key)
+    await opened.giveUp('other', [])
+    await opened.s3.send(
+      new PutObjectCommand({ Bucket: opened.bucket(), Key: 'aws/lambda/other', Body: '{"payload":"?"}' }),
+    )
+    await expect(toArray(quarantine.givenUp())).rejects.toThrow('aws/lambda/other')
     const missing = createS3Quarantine({ s3: opened.s3, bucket: 'missing' })
     await expect(missing.put(changeOf('features', '1'))).rejects.toThrow(NotFoundError)
     await expect(toArray(missing.list())).rejects.toThrow(NotFoundError)

@@ -1,4 +1,14 @@
+import {
+  type Metadata,
+  type sendUnaryData,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+} from '@grpc/grpc-js'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadProtocol } from '../../local/bigtable/protocol.ts'
 import { type BigtableServer, startBigtable } from '../../local/bigtable/server.ts'
 import type { Fault } from '../../local/http.ts'
 import { createBigtableRowStore } from '../../shared/clouds/gcp/row-store.ts'
@@ -71,6 +81,45 @@ describe('the Bigtable adapter', () => {
       await expect(patient.history.append('rows', [entry])).rejects.toThrow(UnavailableError)
       await setOn('.', { ...fault, times: 0 })
     }
+  })
+
+  it('every call says where it is routed to, and with what token, as the generated client does', async () => {
+    const seen = new Map<string, unknown[]>()
+    const { data } = loadProtocol().services
+    const grpc = new Server()
+    const note = (method: string, { metadata }: { metadata: Metadata }): void =>
+      void seen.set(method, [metadata.get('x-goog-request-params'), metadata.get('authorization')])
+    grpc.addService(data, {
+      CheckAndMutateRow: (call: ServerUnaryCall<object, object>, answer: sendUnaryData<object>) => {
+        note('CheckAndMutateRow', call)
+        answer(null, { predicateMatched: false })
+      },
+      MutateRows: (call: ServerWritableStream<object, object>) => {
+        note('MutateRows', call)
+        call.write({ entries: [{ index: '0', status: { code: 0 } }] })
+        call.end()
+      },
+      ReadRows: (call: ServerWritableStream<object, object>) => {
+        note('ReadRows', call)
+        call.end()
+      },
+    })
+    const bind = promisify(grpc.bindAsync.bind(grpc))
+    const port = await bind('127.0.0.1:0', ServerCredentials.createInsecure())
+    const endpoint = `http://127.0.0.1:${port}`
+    const options = { projectId: 'p', instanceId: 'i', appProfileId: 'single/cluster', endpoint, token: 'secret' }
+    const routed = createBigtableRowStore(options)
+    try {
+      await routed.read('rows-history', [bytes('a')])
+      await routed.applyIfNewer('rows-history', rowOf('a', 1))
+      await routed.history.append('rows', [{ key: bytes('a'), version: '1', time: 1, before: 'absent' }])
+    } finally {
+      await routed.close()
+      grpc.forceShutdown()
+    }
+    const params = 'table_name=projects%2Fp%2Finstances%2Fi%2Ftables%2Frows-history&app_profile_id=single%2Fcluster'
+    const expected = [[params], ['Bearer secret']]
+    expect(Object.fromEntries(seen)).toEqual({ ReadRows: expected, CheckAndMutateRow: expected, MutateRows: expected })
   })
 
   it('a server that is not there is unavailable', async () => {

@@ -3,6 +3,7 @@ import { createMemoryItems, type MemoryItems } from '../../shared/clouds/memory/
 import { createMemoryQuarantine, type MemoryQuarantine } from '../../shared/clouds/memory/quarantine.ts'
 import { createMemoryRowStore } from '../../shared/clouds/memory/row-store.ts'
 import { createMemoryTelemetry, type MemoryTelemetry } from '../../shared/clouds/memory/telemetry.ts'
+import { toArray } from '../../shared/bounded.ts'
 import { parseConfig } from '../../shared/config.ts'
 import { UnavailableError } from '../../shared/errors.ts'
 import { applyBatch } from '../../shared/features/apply-batch.ts'
@@ -145,6 +146,18 @@ describe('redrive', () => {
     expect(await redrive(deps, 'features')).toEqual({ redriven: 3, failures: 0, failed: [], isComplete: true })
     expect([quarantine.waiting.size, quarantine.redriven.size]).toEqual([0, 3])
     expect(await itemOf('k2')).toEqual({ pk: { S: 'k2' }, v: { N: '2' } })
+  })
+
+  it('takes in what the event source gave up after a day, and leaves batches of other streams', async () => {
+    items.put('features', { pk: { S: 'a' }, v: { N: '2' } })
+    quarantine.giveUp('features/1', [inserted('a', 1), inserted('b', 2)])
+    quarantine.giveUp('ledger/1', [inserted('c', 3, {}, arn.replace('table/features', 'table/lifeboat-dev-ledger'))])
+    expect(await redrive(deps, 'another')).toMatchObject({ redriven: 0 })
+    expect(await redrive(deps)).toEqual({ redriven: 2, failures: 0, failed: [], isComplete: true })
+    expect([await itemOf('a'), await itemOf('b')]).toEqual([{ pk: { S: 'a' }, v: { N: '2' } }, {}])
+    expect(telemetry.total('ChangesQuarantined')).toBe(2)
+    expect(await redrive(deps)).toMatchObject({ redriven: 0 })
+    expect(await toArray(quarantine.givenUp())).toHaveLength(1)
   })
 
   it('stops before its time is over, and says so', async () => {

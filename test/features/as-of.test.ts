@@ -1,9 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { InvalidInputError } from '../../shared/errors.ts'
 import { type AsOf, historyDays, itemAt } from '../../shared/features/as-of.ts'
 import { backfillRow } from '../../shared/features/backfill-row.ts'
 import { ruleOfTable } from '../../shared/features/change.ts'
 import type { Item } from '../../shared/features/item.ts'
 import { redrive } from '../../shared/features/redrive.ts'
+import type { RowStore } from '../../shared/features/row-store.ts'
 import { rereadRow } from '../../shared/features/reread.ts'
 import { encodeRowKey } from '../../shared/features/row-key.ts'
 import { applyBatch } from '../../shared/features/apply-batch.ts'
@@ -28,7 +30,25 @@ const at = async (pk: string, second?: number): Promise<string> => {
   const value = answer.item['v']
   return value && 'S' in value ? value.S : '?'
 }
+const isTooLarge = (before: Uint8Array | string): boolean =>
+  typeof before !== 'string' && Buffer.from(before).includes('too large')
 const rule = () => ruleOfTable(deps.config, 'features')
+
+/** Answers around a change that was kept before its stream was configured; `nonce` is that of every reread. */
+const askRedriven = async (nonce?: string): Promise<string[]> => {
+  now = t0 + 1000
+  deps = createRowsTest({ nowSecond: () => now })
+  if (nonce !== undefined) deps.random = { ...deps.random, hex: () => nonce }
+  await apply(deps, [{ pk: 'a', second: t0, sequence: 1, after: v('1') }])
+  // The second stream is not configured yet: its change is kept whole.
+  const change = { pk: 'a', second: t0 + 20, sequence: 5, before: v('1'), after: v('2') }
+  await apply(deps, [{ ...change, epoch: 2 }])
+  deps.config = rowsConfig([1, 2])
+  await apply(deps, [{ pk: 'b', second: t0 + 10, sequence: 4, epoch: 2, after: v('x') }])
+  deps.source.put('features', { pk: { S: 'a' }, ...v('2') })
+  expect(await redrive(deps)).toMatchObject({ redriven: 1, failures: 0 })
+  return Promise.all([10, 19, 20, 1000].map((second) => at('a', t0 + second)))
+}
 
 describe('itemAt', () => {
   it('answers each second of a life: written, changed within one second, deleted, written again', async () => {
@@ -130,6 +150,46 @@ describe('itemAt', () => {
     deps.source.put('features', { pk: { S: 'a' }, ...v('3') })
     expect(await redrive(deps)).toMatchObject({ redriven: 1, failures: 0 })
     expect(await answers()).toEqual(['1', '1', '2', '2', '3'])
+  })
+
+  it('knows what a redriven change found: the mark of its reread has a nonce, and leaves that in place', async () => {
+    expect(await askRedriven()).toEqual(['1', '1', 'unknown', '2'])
+    expect(await askRedriven('0'.repeat(16))).toEqual(['unknown', 'unknown', 'unknown', '2'])
+  })
+
+  it('does not guess across a change whose history Bigtable refuses, before and after it is redriven', async () => {
+    const { history } = deps.rows
+    const append: RowStore['history']['append'] = async (table, entries) => {
+      if (entries.some(({ before }) => isTooLarge(before))) throw new InvalidInputError('the entry is too large')
+      await history.append(table, entries)
+    }
+    deps.rows = { ...deps.rows, history: { ...history, append } }
+    await apply(deps, [
+      { pk: 'a', second: t0, sequence: 1, after: v('too large') },
+      { pk: 'a', second: t0 + 20, sequence: 2, before: v('too large'), after: v('2') },
+      { pk: 'a', second: t0 + 30, sequence: 3, before: v('2'), after: v('3') },
+    ])
+    const answers = (): Promise<string[]> => Promise.all([0, 19, 20, 30].map((second) => at('a', t0 + second)))
+    expect(await answers()).toEqual(['unknown', 'unknown', '2', '3'])
+    deps.source.put('features', { pk: { S: 'a' }, ...v('3') })
+    expect(await redrive(deps)).toMatchObject({ redriven: 1, failures: 0 })
+    expect(await answers()).toEqual(['unknown', 'unknown', '2', '3'])
+  })
+
+  it('does not guess across a change that was kept before its stream was configured, and that nobody can read', async () => {
+    await apply(deps, [{ pk: 'a', second: t0, sequence: 1, after: v('1') }])
+    const change = { pk: 'a', second: t0 + 20, sequence: 2, before: v('1'), after: v('2'), epoch: 2 }
+    const record = recordOf(change)
+    const broken = { ...record, dynamodb: { ...record.dynamodb, NewImage: { pk: { S: 'a' }, v: { X: '2' } } } }
+    await applyBatch(deps, [broken], { remainingMs: () => 60_000 })
+    deps.config = rowsConfig([1, 2])
+    // Another shard is behind, and begins before the change that is kept.
+    await apply(deps, [{ pk: 'b', second: t0 + 10, sequence: 1, after: v('x'), epoch: 2 }])
+    await apply(deps, [{ pk: 'a', second: t0 + 30, sequence: 3, before: v('2'), after: v('3'), epoch: 2 }])
+    deps.source.put('features', { pk: { S: 'a' }, ...v('3') })
+    expect(await redrive(deps)).toMatchObject({ redriven: 1, failures: 0 })
+    const seconds = [10, 19, 20, 30]
+    expect(await Promise.all(seconds.map((second) => at('a', t0 + second)))).toEqual(['unknown', 'unknown', '2', '3'])
   })
 
   it('does not guess across a stream that was off: each epoch is known from its own first change', async () => {

@@ -4,6 +4,8 @@ import type { DynamoDBStreamEvent, SQSEvent } from 'aws-lambda'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { matchesPattern, type Pattern } from '../../local/lambda/event-pattern.ts'
+import { parseChange } from '../../shared/features/change.ts'
+import { rowWrite } from '../../shared/features/write.ts'
 import { type ObjectEvent, parseObjectEvents } from '../../shared/weights/events.ts'
 import { traceIdOf } from '../../shared/weights/identity.ts'
 import { workMessageSchema } from '../../shared/weights/messages.ts'
@@ -87,6 +89,15 @@ const streamRecords: Record<string, { eventName: string; sk: string }> = {
   'ledger-stream-release-requested.json': { eventName: 'INSERT', sk: 'request' },
 }
 
+const changesOfRows: Record<string, { eventName: string; isTimeToLive: boolean }[]> = {
+  'dynamodb-stream-changes.json': [
+    { eventName: 'INSERT', isTimeToLive: false },
+    { eventName: 'MODIFY', isTimeToLive: false },
+  ],
+  'dynamodb-stream-expired.json': [{ eventName: 'REMOVE', isTimeToLive: true }],
+}
+const calls = ['redrive.json', 'schedule-reconcile.json', 'schedule-sweep.json']
+
 /** The one record of an SQS event, held to what SQS itself would have made of its body. */
 const messageOf = (name: string, queue: string): string => {
   const { Records } = read(name) as SQSEvent
@@ -114,7 +125,7 @@ const deployed = (
 describe('the sample events', () => {
   test('are those that this test knows and that the README tells of', () => {
     const files = readdirSync(folder).filter((name) => name.endsWith('.json'))
-    const known = [objectEvents, workMessages, streamRecords, { 'schedule-sweep.json': {} }].flatMap(Object.keys)
+    const known = [...[objectEvents, workMessages, streamRecords, changesOfRows].flatMap(Object.keys), ...calls]
     expect(files.toSorted()).toEqual(known.toSorted())
     const readme = readFileSync(new URL('README.md', folder), 'utf8')
     const told = Array.from(readme.matchAll(/^\| `([^`]+)`/gm), ([, name]) => name ?? '')
@@ -140,6 +151,24 @@ describe('the sample events', () => {
     expect(dynamodb?.OldImage === undefined).toBe(eventName === 'INSERT')
     const untriggered = { ...record, dynamodb: { ...dynamodb, NewImage: { ...dynamodb?.NewImage, left: { N: '1' } } } }
     expect(patterns.some((pattern) => matchesPattern(pattern, untriggered))).toBe(false)
+  })
+
+  test.each(Object.entries(changesOfRows))('%s has changes that can be applied', (name, expected) => {
+    const { Records } = read(name) as DynamoDBStreamEvent
+    const rule = { name: 'features', target: 'features', epoch: 1, omit: new Set<string>() }
+    const changes = Records.map((record) => parseChange(record, rule, { partition: 'pk', sort: 'sk' }))
+    expect(changes.map(({ isTimeToLive }, at) => ({ eventName: Records[at]?.eventName, isTimeToLive }))).toEqual(
+      expected,
+    )
+    for (const change of changes)
+      expect(rowWrite(rule, { ...change, item: change.after }).marker.time).toBe(change.time)
+  })
+
+  test('schedule-reconcile.json is the input of the deployed schedule', () => {
+    const template = readFileSync(new URL('../../infra/aws/reconcile.yml', import.meta.url), 'utf8')
+    expect(template).toContain(
+      `input: ${JSON.stringify(read('schedule-reconcile.json')).replace(/"(\w+)":"(\w+)"/, ' $1: $2 ')}`,
+    )
   })
 
   test('the row of ledger-stream-object-copied.json is that of its object', () => {

@@ -126,6 +126,24 @@ describe('a permission less and the work fails, visibly', () => {
     expect(await until(() => protectedContent(again), `${again} once the permission is back`)).toBe(digest)
   })
 
+  test('lifeboat-observer without storage.objects.create', async () => {
+    const written = it.log('measureLag').length
+    const said = (from = written): string => it.log('measureLag').slice(from)
+    await setRoles(without('lifeboat-observer', 'storage.objects.create'))
+    const denied = /heartbeat: create .*lifeboat-observer@[^ ]+ does not have storage.objects.create access/
+    await until(
+      async () => denied.test(said()),
+      async () => `a heartbeat denied: ${said().slice(-2000)}`,
+    )
+    const since = written + said().search(denied)
+    // The lag is counted all the same.
+    await until(async () => said(since).includes('"OldestPendingSeconds"'), 'a lag without a heartbeat')
+    expect(said(since)).not.toContain('"Heartbeats":1')
+    await setRoles(roles)
+    const back = it.log('measureLag').length
+    await until(async () => said(back).includes('"Heartbeats":1'), 'a heartbeat once the permission is back')
+  })
+
   test.each(roles['lifeboat-restorer']!.permissions)('lifeboat-restorer without %s', async (permission) => {
     const { first } = await prepare()
     const args = ['restore', `s3://models/${first}`, '--replica', 'gs://replica', '--to', join(dir, `to-${permission}`)]
@@ -143,7 +161,7 @@ describe('no identity of the AWS side can destroy', () => {
     const [found] = await manifestsOf(it.store(admin), (source) => source.key === first)
     const names = [found!.name, bodyName(found!.object.parts[0]!, 'part')]
     for await (const { ref } of chunksOfParts(it.store(admin), found!.object.parts)) names.push(bodyName(ref, 'chunk'))
-    for (const role of [...functionRoles, 'lifeboat-restorer'])
+    for (const role of [...functionRoles, 'lifeboat-observer', 'lifeboat-restorer'])
       for (const name of names) {
         const { generation } = (await it.store(admin).stat(name))!
         const upload = `/upload/storage/v1/b/replica/o?uploadType=media&name=${encodeURIComponent(name)}`

@@ -8,6 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createBigtableRowStore } from '../../shared/clouds/gcp/row-store.ts'
+import { decodeCells } from '../../shared/features/cells.ts'
+import type { Item } from '../../shared/features/item.ts'
+import { encodeRowKey } from '../../shared/features/row-key.ts'
 import { until } from '../support/stack.ts'
 import { findTool } from '../support/tools.ts'
 
@@ -77,6 +81,21 @@ describe.skipIf(tools.includes(undefined))('npm start -- --keep', { timeout: 180
     })
     return stdout
   }
+  const replicaItem = async (pk: string, sk: number): Promise<Item | undefined> => {
+    const endpoint = lineWith('export BIGTABLE_ENDPOINT=').split('=')[1]!
+    const rows = createBigtableRowStore({
+      projectId: 'lifeboat-local',
+      instanceId: 'lifeboat-rows',
+      endpoint,
+      token: 'lifeboat-restorer',
+    })
+    try {
+      const [row] = await rows.read('features', [encodeRowKey({ partition: { S: pk }, sort: { N: String(sk) } })])
+      return row && decodeCells(row.cells)
+    } finally {
+      await rows.close()
+    }
+  }
   const asPrinted = (begin: string): string =>
     lineWith(begin)
       .replace('cp FILE', `cp ${file}`)
@@ -86,6 +105,13 @@ describe.skipIf(tools.includes(undefined))('npm start -- --keep', { timeout: 180
   test('what aws uploads is protected, seen by gcloud, and restored with AWS killed', async () => {
     expect(await shell('npx lifeboat ls')).toMatch(/^small-model +v1 +protected/m)
     await shell(asPrinted('aws s3 cp'))
+    await shell(asPrinted('aws dynamodb put-item'))
+    expect(lineWith('npx lifeboat rows get')).toBe("npx lifeboat rows get features 'pk=my-item,sk=1'")
+    await until(
+      async () => (await replicaItem('my-item', 1))?.['score'] !== undefined,
+      'the item of put-item in Bigtable',
+    )
+    expect((await replicaItem('my-item', 1))?.['score']).toEqual({ N: '0.12345678901234567890123456789012345678' })
     const listed = await until(
       async () => {
         const text = await shell('npx lifeboat ls s3://models/')
@@ -112,7 +138,7 @@ describe.skipIf(tools.includes(undefined))('npm start -- --keep', { timeout: 180
     const data = lineWith('logs and data: ').replace('logs and data: ', '')
     const pids = Array.from(lineWith('processes: ').matchAll(/(?<= )\d+/g), ([pid]) => Number(pid))
     expect(existsSync(data)).toBe(true)
-    expect(pids).toHaveLength(5)
+    expect(pids).toHaveLength(6)
     process.kill(-child.pid!, 'SIGINT')
     await ended
     await sleep(200)

@@ -33,10 +33,11 @@ const configText = JSON.stringify({
   formatVersion: 1,
   source: { account: '111122223333', region: 'us-east-1' },
   replica: { project: 'lifeboat-local', bucket: 'replica', bigtableInstance: 'lifeboat-rows' },
-  buckets: [{ name: 'models' }],
+  buckets: [{ name: 'models', prefix: 'm*/', canary: 'lifeboat-canary' }, { name: 'plain' }],
   tables: ['features', 'a.b', 'ab.'].map((name) => ({
     name,
     streams: streams.filter(({ table }) => table === name).map(({ arn, epoch }) => ({ arn, epoch })),
+    ...(name === 'features' && { canary: { partition: 'lifeboat', sort: '0' } }),
   })),
 })
 
@@ -132,17 +133,45 @@ describe('the packaged stack with tables', () => {
     }
   })
 
+  it('lets measure-lag write canaries where there are any, read the newest stream of their tables, and nothing else', () => {
+    const { RoleName, PolicyDocument } = properties('MeasureLagCanaryPolicy') as {
+      RoleName: unknown
+      PolicyDocument: { Statement: Statement[] }
+    }
+    expect(RoleName).toEqual({ Ref: 'MeasureLagRole' })
+    expect(PolicyDocument.Statement.filter(({ Sid }) => Sid).map(({ Action, Resource }) => [Action, Resource])).toEqual(
+      [
+        [
+          ['s3:PutObject', 's3:GetObject', 's3:GetObjectVersion'],
+          [{ 'Fn::Sub': 'arn:${AWS::Partition}:s3:::models/m${!*}/lifeboat-canary' }],
+        ],
+        [
+          ['dynamodb:DescribeTable', 'dynamodb:UpdateItem'],
+          [{ 'Fn::Sub': 'arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/features' }],
+        ],
+        [['dynamodb:DescribeStream', 'dynamodb:GetShardIterator', 'dynamodb:GetRecords'], [arnOf('features', '02')]],
+      ],
+    )
+    const least = statementsOf('MeasureLagRole')
+    expect(least.get('Remember')).toMatchObject({
+      Action: ['dynamodb:PutItem'],
+      Condition: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': ['proof#lag'] } },
+    })
+    const { Variables } = properties('MeasureLagLambdaFunction')['Environment'] as { Variables: Properties }
+    expect(Variables['GCP_SERVICE_ACCOUNT']).toBe('lifeboat-observer@lifeboat-local.iam.gserviceaccount.com')
+  })
+
   it('forgets nothing that waits in quarantine', () => {
     const { Rules } = properties('FailedBatchesBucket')['LifecycleConfiguration'] as { Rules: Properties[] }
     const expiring = Rules.filter((rule) => rule['ExpirationInDays'] !== undefined)
     expect(expiring.map((rule) => rule['Prefix'])).toEqual(['aws/lambda/', 'redriven/'])
   })
 
-  it('carries the client of Bigtable in the functions of rows alone, without its admin', () => {
-    const bundles = ['plan-object', 'copy-segment', 'commit-object', 'apply-changes', 'redrive']
+  it('carries the client of Bigtable in the functions that touch rows alone, without its admin', () => {
+    const bundles = ['plan-object', 'copy-segment', 'commit-object', 'measure-lag', 'apply-changes', 'redrive']
     const has = (text: string): string[] =>
       bundles.filter((name) => readFileSync(join(buildDir, name, `functions/${name}.mjs`), 'utf8').includes(text))
-    expect(has('CheckAndMutateRow')).toEqual(['apply-changes', 'redrive'])
+    expect(has('CheckAndMutateRow')).toEqual(['measure-lag', 'apply-changes', 'redrive'])
     expect(has('GenerateConsistencyToken')).toEqual([])
   })
 
@@ -168,11 +197,14 @@ console.log(JSON.stringify({ importMs, batchMs: cpuMs() - before - importMs, ans
 process.exit()
 `
 
-const runBundle = async (env: Record<string, string>): Promise<string> => {
+const runBundle = async (
+  env: Record<string, string>,
+  run: { bundle: string; program: string } = { bundle: 'apply-changes', program },
+): Promise<string> => {
   const folder = mkdtempSync(join(tmpdir(), 'lifeboat-bundle-'))
   try {
-    cpSync(join(buildDir, 'apply-changes'), folder, { recursive: true })
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], {
+    cpSync(join(buildDir, run.bundle), folder, { recursive: true })
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', run.program], {
       cwd: folder,
       env: {
         STAGE: 'local',
@@ -192,6 +224,31 @@ const runBundle = async (env: Record<string, string>): Promise<string> => {
     rmSync(folder, { recursive: true })
   }
 }
+
+// The library under Bigtable's client reads this variable as soon as it is loaded.
+const importProgram = (bundle: string): string => `
+const asked = new Set()
+process.env = new Proxy(process.env, { get: (env, name) => (asked.add(name), env[name]) })
+const before = process.cpuUsage().user
+await import('./functions/${bundle}.mjs')
+console.log(JSON.stringify({ importMs: (process.cpuUsage().user - before) / 1000, loads: asked.has('GRPC_TRACE') }))
+process.exit()
+`
+
+describe('the bundle of measureLag in an empty folder', () => {
+  const names = ['OBJECTS', 'SEGMENTS', 'OBJECTS_DEAD', 'SEGMENTS_DEAD']
+  const urls = Object.fromEntries(names.map((name) => [`${name}_QUEUE_URL`, `http://127.0.0.1:9/1/${name}`]))
+  const start = async (bundle: string): Promise<{ importMs: number; loads: boolean }> => {
+    const stdout = await runBundle({ LEDGER_TABLE: 'ledger', ...urls }, { bundle, program: importProgram(bundle) })
+    return JSON.parse(stdout) as { importMs: number; loads: boolean }
+  }
+
+  it('starts without the client of Bigtable, which the functions of rows start with', async () => {
+    const { importMs, loads } = await start('measure-lag')
+    console.log(`measureLag: ${Math.round(importMs)} ms of CPU to import`)
+    expect([loads, (await start('apply-changes')).loads]).toEqual([false, true])
+  })
+})
 
 describe('the bundle of applyChanges in an empty folder', () => {
   it('applies a batch, and quarantines what it does not know', async () => {

@@ -11,6 +11,7 @@ import type {
   ModifyColumnFamiliesRequest,
   TableMessage,
 } from '../../local/bigtable/wire.ts'
+import type { Mutation } from '../../shared/clouds/gcp/bigtable-wire.ts'
 
 // Requests are written as the SDK's .proto files have them; what a test reads of an answer is typed.
 type Json = Record<string, unknown>
@@ -30,6 +31,21 @@ export const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
 export const setCell = (familyName: string, qualifier: string, micros: number | string, value: string): Json => ({
   setCell: { familyName, columnQualifier: bytes(qualifier), timestampMicros: String(micros), value: bytes(value) },
 })
+
+/** The mutations of a change at this second, as messages of the API. */
+export const mutationMessages = (mutations: readonly Mutation[], second: number): Json[] =>
+  mutations.map(({ family, qualifier, value = bytes('') }) =>
+    qualifier === undefined
+      ? { deleteFromFamily: { familyName: family } }
+      : {
+          setCell: {
+            familyName: family,
+            columnQualifier: bytes(qualifier),
+            timestampMicros: second * 1_000_000,
+            value,
+          },
+        },
+  )
 
 /** A row's cells as `family:qualifier@timestamp=value`, and its labels. */
 export const brief = (rows: RowRead[]): Record<string, string[]> =>

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream'
-import type { CliContext } from '../../cli/context.ts'
+import type { CliContext, OpenedRows, RowsPlace } from '../../cli/context.ts'
 import { run } from '../../cli/program.ts'
+import type { RowStore } from '../../shared/features/row-store.ts'
 import type { BlobStore } from '../../shared/ports.ts'
 
 export type CliRun = { code: number; stdout: string; stderr: string }
@@ -25,6 +26,8 @@ export const runCli = async (
     now?: string
     signal?: AbortSignal
     openReplica?: CliContext['openReplica']
+    rows?: RowStore
+    openRows?: CliContext['openRows']
     /** Makes stdout a terminal of so many columns. */
     columns?: number
   } = {},
@@ -36,6 +39,10 @@ export const runCli = async (
     if (!store) throw new Error('this test has no replica')
     return { store, url: 'gs://replica/' }
   }
+  const openRows = async ({ projectId, instanceId }: RowsPlace): Promise<OpenedRows> => {
+    if (!options.rows) throw new Error(`this test has no rows at ${projectId}/${instanceId}`)
+    return { rows: options.rows, close: async () => undefined }
+  }
   const { columns } = options
   const code = await run(args, {
     stdout: columns === undefined ? stdout.stream : Object.assign(stdout.stream, { isTTY: true, columns }),
@@ -45,6 +52,7 @@ export const runCli = async (
     now: () => Date.parse(now),
     signal,
     openReplica: options.openReplica ?? openStore,
+    openRows: options.openRows ?? openRows,
   })
   return { code, stdout: stdout.text(), stderr: stderr.text() }
 }

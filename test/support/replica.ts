@@ -129,15 +129,23 @@ export const writeObject = async (
 /** The record of a plan that was begun, at `plannedAt`, whatever became of it. */
 export const writePending = async (
   store: BlobStore,
-  options: { key: string; bucket?: string; version?: string; planId: string; plannedAt: string; size?: number },
+  options: {
+    key: string
+    bucket?: string
+    version?: string
+    planId: string
+    plannedAt: string
+    size?: number
+    lastModified?: string
+  },
 ): Promise<PendingManifest> => {
-  const { key, bucket = 'models', version = 'v1', planId, plannedAt, size = 5000 } = options
+  const { key, bucket = 'models', version = 'v1', planId, plannedAt, size = 5000, lastModified = publishedAt } = options
   const record: PendingManifest = {
     format: 'lifeboat/pending',
     formatVersion,
     traceId: traceIdOf(bucket, key, version),
     planId,
-    source: { bucket, key, version, etag: 'etag', lastModified: publishedAt },
+    source: { bucket, key, version, etag: 'etag', lastModified },
     size,
     cutter: 'fixture/1',
     segments: 1,

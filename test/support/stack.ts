@@ -59,7 +59,7 @@ export type TestStack = {
   faults(service: 'gcs'): Promise<Fault[]>
   stats<T>(service: 'gcs' | 's3'): Promise<T>
   /** Everything that the instances of a function have written. */
-  log(name: 'planObject' | 'copySegment' | 'commitObject'): string
+  log(name: 'planObject' | 'copySegment' | 'commitObject' | 'measureLag'): string
   cli(args: readonly string[]): Promise<CliRun>
   stop(): Promise<void>
 }

@@ -10,7 +10,7 @@ import { z } from 'zod'
 import { mapInOrder } from '../../bounded.ts'
 import { CorruptError, NotFoundError } from '../../errors.ts'
 import type { Quarantine, Quarantined } from '../../features/deps.ts'
-import { quarantineFolder, quarantineName, redrivenName } from '../../features/quarantine-name.ts'
+import { givenUpFolder, quarantineFolder, quarantineName, redrivenName } from '../../features/quarantine-name.ts'
 import { translated } from './errors.ts'
 
 const readsInFlight = 8
@@ -33,16 +33,33 @@ const parseQuarantined = (name: string, text: string): Quarantined => {
   }
 }
 
+/** Lambda's own words around the event that it would have handed over. */
+const givenUpSchema = z.object({ payload: z.string() })
+const payloadSchema = z.object({ Records: z.array(z.unknown()) })
+
+const parseGivenUp = (name: string, text: string): unknown[] => {
+  try {
+    return payloadSchema.parse(JSON.parse(givenUpSchema.parse(JSON.parse(text)).payload)).Records
+  } catch (cause) {
+    throw new CorruptError(
+      `${name} is not a batch that Lambda gave up: move it out of ${givenUpFolder} and look at it`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
 /** Changes as JSON objects below `quarantine/`, those that were redriven below `redriven/`; names as of quarantine-name.ts. */
 export const createS3Quarantine = ({ s3, bucket }: { s3: S3Client; bucket: string }): Quarantine => {
   const at = (name: string): string => `s3://${bucket}/${name}`
-  const read = async (name: string): Promise<{ name: string; change: Quarantined } | undefined> => {
+  const read = async (name: string): Promise<{ name: string; text: string } | undefined> => {
     try {
       const text = await translated(`read ${at(name)}`, async () => {
         const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: name }))
         return Body?.transformToString()
       })
-      return { name, change: parseQuarantined(at(name), text ?? '') }
+      return { name, text: text ?? '' }
     } catch (error) {
       // Another redrive was faster.
       if (error instanceof NotFoundError) return undefined
@@ -64,7 +81,15 @@ export const createS3Quarantine = ({ s3, bucket }: { s3: S3Client; bucket: strin
       await translated(`write ${at(name)}`, () => s3.send(new PutObjectCommand(object)))
     },
     list: async function* (table) {
-      for await (const found of mapInOrder(names(quarantineFolder(table)), readsInFlight, read)) if (found) yield found
+      for await (const found of mapInOrder(names(quarantineFolder(table)), readsInFlight, read))
+        if (found) yield { name: found.name, change: parseQuarantined(at(found.name), found.text) }
+    },
+    givenUp: async function* () {
+      // One at a time: each may be as large as an invocation.
+      for await (const name of names(givenUpFolder)) {
+        const found = await read(name)
+        if (found) yield { name, records: parseGivenUp(at(name), found.text) }
+      }
     },
     done: async (name) => {
       const source = `${bucket}/${name.split('/').map(encodeURIComponent).join('/')}`

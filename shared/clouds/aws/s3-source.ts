@@ -1,9 +1,11 @@
 import {
+  type DeleteMarkerEntry,
   GetObjectAttributesCommand,
   GetObjectCommand,
   type HeadObjectCommandOutput,
   HeadObjectCommand,
   ListObjectVersionsCommand,
+  type ObjectVersion,
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,6 +18,8 @@ import type {
   SourceObject,
   SourcePart,
   SourceVersionEntry,
+  VersionCursor,
+  VersionPage,
 } from '../../ports.ts'
 import { translateAwsError, translated } from './errors.ts'
 
@@ -193,40 +197,38 @@ async function* partsByAttributes(client: S3Client, object: ObjectRef & { etag: 
 
 const decode = (key: string | undefined): string => decodeURIComponent((key ?? '').replaceAll('+', ' '))
 
-async function* listVersions(client: S3Client, bucket: string, prefix: string): AsyncGenerator<SourceVersionEntry> {
-  let keyMarker: string | undefined
-  let versionMarker: string | undefined
+const versionEntry = (version: ObjectVersion): SourceVersionEntry => ({
+  ...markerEntry(version),
+  etag: unquoted(version.ETag),
+  size: version.Size ?? 0,
+})
+
+const markerEntry = ({ Key, VersionId, IsLatest, LastModified }: DeleteMarkerEntry): SourceVersionEntry => ({
+  key: decode(Key),
+  ...realVersion(VersionId),
+  isLatest: IsLatest === true,
+  lastModified: LastModified?.getTime() ?? 0,
+})
+
+async function* listVersionPages(
+  client: S3Client,
+  bucket: string,
+  prefix: string,
+  from?: VersionCursor,
+): AsyncGenerator<VersionPage> {
+  let cursor = from
   do {
+    const at = { KeyMarker: cursor?.key, VersionIdMarker: cursor?.versionId }
     const page = await translated(`list versions of s3://${bucket}/${prefix}`, () =>
-      client.send(
-        new ListObjectVersionsCommand({
-          Bucket: bucket,
-          Prefix: prefix,
-          KeyMarker: keyMarker,
-          VersionIdMarker: versionMarker,
-          EncodingType: 'url',
-        }),
-      ),
+      client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix, ...at, EncodingType: 'url' })),
     )
-    for (const version of page.Versions ?? [])
-      yield {
-        key: decode(version.Key),
-        ...realVersion(version.VersionId),
-        isLatest: version.IsLatest === true,
-        lastModified: version.LastModified?.getTime() ?? 0,
-        etag: unquoted(version.ETag),
-        size: version.Size ?? 0,
-      }
-    for (const marker of page.DeleteMarkers ?? [])
-      yield {
-        key: decode(marker.Key),
-        ...realVersion(marker.VersionId),
-        isLatest: marker.IsLatest === true,
-        lastModified: marker.LastModified?.getTime() ?? 0,
-      }
-    keyMarker = page.IsTruncated ? decode(page.NextKeyMarker) : undefined
-    versionMarker = page.IsTruncated ? page.NextVersionIdMarker : undefined
-  } while (keyMarker !== undefined)
+    const { NextKeyMarker, NextVersionIdMarker } = page
+    cursor = page.IsTruncated
+      ? { key: decode(NextKeyMarker), ...(NextVersionIdMarker === undefined ? {} : { versionId: NextVersionIdMarker }) }
+      : undefined
+    const entries = [...(page.Versions ?? []).map(versionEntry), ...(page.DeleteMarkers ?? []).map(markerEntry)]
+    yield { entries, ...(cursor && { next: cursor }) }
+  } while (cursor !== undefined)
 }
 
 /** The source of objects on S3. */
@@ -253,5 +255,8 @@ export const createS3Source = (client: S3Client): ObjectSource => ({
     // S3 lists parts only where the object has a checksum of its own.
     if (found === 0) yield* partsByHead(client, object)
   },
-  versions: (bucket, prefix) => listVersions(client, bucket, prefix),
+  versions: async function* versions(bucket, prefix) {
+    for await (const { entries } of listVersionPages(client, bucket, prefix)) yield* entries
+  },
+  versionPages: (bucket, prefix, from) => listVersionPages(client, bucket, prefix, from),
 })

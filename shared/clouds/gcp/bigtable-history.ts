@@ -1,6 +1,7 @@
 import { CorruptError } from '../../errors.ts'
 import type { HistoryEntry } from '../../features/row-store.ts'
 import type { RowRead } from './bigtable-rows.ts'
+import type { Mutation } from './bigtable-wire.ts'
 
 /**
  * A history row: its key is the row's key, 00, and the version as ASCII, so that the entries of a row are one range in
@@ -25,15 +26,13 @@ export const laterThanFilter = (second: number): Record<string, unknown> => ({
   timestampRangeFilter: { startTimestampMicros: Math.max(0, micros(second + 1)) },
 })
 
+const set = (qualifier: string, value: Uint8Array): Mutation => ({ family: 'h', qualifier, value })
+
 /** Replaces the whole entry, so that writing it again changes nothing. */
-export const historyMutations = ({ time, before }: HistoryEntry): object[] => {
-  const timestampMicros = micros(time)
-  const set = (qualifier: string, value: Uint8Array): object => ({
-    setCell: { familyName: 'h', columnQualifier: Buffer.from(qualifier), timestampMicros, value },
-  })
+export const historyMutations = ({ time, before }: HistoryEntry): Mutation[] => {
   const image =
     typeof before === 'string' ? [set('b', Buffer.alloc(0)), set('k', Buffer.from(before))] : [set('b', before)]
-  return [{ deleteFromFamily: { familyName: 'h' } }, ...image, set('t', Buffer.from(String(time)))]
+  return [{ family: 'h' }, ...image, set('t', Buffer.from(String(time)))]
 }
 
 /** The entry that a row of the history holds. Throws CorruptError where it is none. */

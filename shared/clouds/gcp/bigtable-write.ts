@@ -1,32 +1,24 @@
 import { UnavailableError } from '../../errors.ts'
 import type { HistoryEntry, RowWrite } from '../../features/row-store.ts'
-import { requestTimeoutMs } from './bigtable-client.ts'
+import { callOnce, callStream } from './bigtable-call.ts'
 import { translateBigtableError } from './bigtable-errors.ts'
 import { historyKey, historyMutations, micros } from './bigtable-history.ts'
 import type { Store, Wire } from './bigtable-read.ts'
 import { waitBeforeRetry } from './bigtable-retry.ts'
+import { encodeField, encodeMutations, type Mutation } from './bigtable-wire.ts'
 
 const batchEntriesMax = 500
 const batchBytesMax = 8 * 2 ** 20
 
-const setCell = (familyName: string, qualifier: string, value: Uint8Array, timestampMicros: number): Wire => ({
-  setCell: { familyName, columnQualifier: Buffer.from(qualifier, 'latin1'), timestampMicros, value },
-})
-
 /** Everything that the row had goes and the new state comes, in the one atomic list of a row. */
-export const rowMutations = ({ cells, marker }: RowWrite): Wire[] => {
-  const timestampMicros = micros(marker.time)
-  const set = (family: string, qualifier: string, value: Uint8Array): Wire =>
-    setCell(family, qualifier, value, timestampMicros)
-  return [
-    { deleteFromFamily: { familyName: 'd' } },
-    ...Array.from(cells, ([qualifier, value]) => set('d', qualifier, value)),
-    { deleteFromFamily: { familyName: 'm' } },
-    set('m', 'v', Buffer.from(marker.version)),
-    set('m', 't', Buffer.from(String(marker.time))),
-    ...(marker.tombstone ? [set('m', 'x', Buffer.from('1'))] : []),
-  ]
-}
+export const rowMutations = ({ cells, marker }: RowWrite): Mutation[] => [
+  { family: 'd' },
+  ...Array.from(cells, ([qualifier, value]) => ({ family: 'd', qualifier, value })),
+  { family: 'm' },
+  { family: 'm', qualifier: 'v', value: Buffer.from(marker.version) },
+  { family: 'm', qualifier: 't', value: Buffer.from(String(marker.time)) },
+  ...(marker.tombstone ? [{ family: 'm', qualifier: 'x', value: Buffer.from('1') }] : []),
+]
 
 const versionColumn = Buffer.from('v')
 
@@ -47,11 +39,25 @@ export const versionFilter = (bounds?: { startValueClosed: Buffer; endValueClose
   },
 })
 
-/** One attempt: whether a lost reply's write was made, only the caller can find out. */
-export const checkAndMutate = async (store: Store, table: string, key: Uint8Array, change: Wire): Promise<boolean> => {
-  const request = { tableName: store.tableName(table), appProfileId: store.appProfileId, rowKey: key, ...change }
+/** Numbers of CheckAndMutateRowRequest's fields. */
+const mutationFields = { whereMatched: 4, whereNot: 5 } as const
+
+/**
+ * Writes the row where `filter` lets something of it through, or where it does not; answers whether it did. One attempt:
+ * whether a lost reply's write was made, only the caller can find out.
+ */
+export const checkAndMutate = async (
+  store: Store,
+  table: string,
+  row: RowWrite,
+  { filter, write }: { filter: Wire; write: keyof typeof mutationFields },
+): Promise<boolean> => {
+  const { appProfileId } = store
+  const request = { tableName: store.tableName(table), appProfileId, rowKey: row.key, predicateFilter: filter }
+  const rest = [encodeMutations(mutationFields[write], rowMutations(row), micros(row.marker.time))]
   try {
-    const [{ predicateMatched }] = await store.client.checkAndMutateRow(request, store.callOptions(requestTimeoutMs))
+    const call = { request, rest }
+    const { predicateMatched } = await callOnce<{ predicateMatched?: boolean }>(store, 'checkAndMutateRow', call)
     return predicateMatched === true
   } catch (error) {
     throw translateBigtableError('write a row of', table, error)
@@ -62,6 +68,12 @@ type BatchAnswer = {
   entries?: { index?: unknown; status?: { code?: number | null; message?: string | null } | null }[] | null
 }
 
+/** One of MutateRowsRequest's `entries`: a row key and mutations. */
+const encodeEntry = (entry: HistoryEntry): Buffer => {
+  const key = encodeField(1, [historyKey(entry.key, entry.version)])
+  return encodeField(2, [key, encodeMutations(2, historyMutations(entry), micros(entry.time))])
+}
+
 /** Sends the entries and answers those that are not acknowledged, with the last reason. Throws what no retry can help. */
 const sendBatch = async (
   store: Store,
@@ -69,14 +81,7 @@ const sendBatch = async (
   entries: HistoryEntry[],
 ): Promise<{ left: HistoryEntry[]; reason: unknown }> => {
   const left = new Map(entries.map((entry, index) => [index, entry]))
-  const request = {
-    tableName: store.tableName(table),
-    appProfileId: store.appProfileId,
-    entries: entries.map((entry) => ({
-      rowKey: historyKey(entry.key, entry.version),
-      mutations: historyMutations(entry),
-    })),
-  }
+  const request = { tableName: store.tableName(table), appProfileId: store.appProfileId }
   const fail = (error: unknown): UnavailableError => {
     const translated = translateBigtableError('write the history', table, error)
     if (translated instanceof UnavailableError) return translated
@@ -84,8 +89,8 @@ const sendBatch = async (
   }
   let reason: unknown = new UnavailableError(`write the history ${table}: some entries were not answered`)
   try {
-    const answers = store.client.mutateRows(request, store.callOptions(requestTimeoutMs)) as AsyncIterable<BatchAnswer>
-    for await (const answer of answers)
+    const call = { request, rest: entries.map(encodeEntry) }
+    for await (const answer of await callStream<BatchAnswer>(store, 'mutateRows', call))
       for (const { index, status } of answer.entries ?? []) {
         if (status?.code) reason = fail(Object.assign(new Error(status.message ?? ''), { code: status.code }))
         else left.delete(Number(index ?? 0))

@@ -3,7 +3,7 @@ import { type BigtableOptions, createBigtable } from './bigtable-client.ts'
 import { historyRange, laterThanFilter, toHistoryEntry } from './bigtable-history.ts'
 import { readRows, scanRows, type Store, toStoredRow } from './bigtable-read.ts'
 import type { RetryOptions } from './bigtable-retry.ts'
-import { checkAndMutate, rowMutations, versionFilter, writeHistory } from './bigtable-write.ts'
+import { checkAndMutate, versionFilter, writeHistory } from './bigtable-write.ts'
 
 export type BigtableRowStore = RowStore & { close(): Promise<void> }
 
@@ -24,24 +24,16 @@ export const createBigtableRowStore = (options: BigtableOptions & Partial<RetryO
       for await (const row of scanRows(store, table, range)) yield toStoredRow(row)
     },
     applyIfNewer: async (table, row) => {
-      const isStale = await checkAndMutate(store, table, row.key, {
-        predicateFilter: versionFilter({ startValueClosed: Buffer.from(row.marker.version) }),
-        falseMutations: rowMutations(row),
-      })
+      const filter = versionFilter({ startValueClosed: Buffer.from(row.marker.version) })
+      const isStale = await checkAndMutate(store, table, row, { filter, write: 'whereNot' })
       return isStale ? 'stale' : 'applied'
     },
     replaceIf: async (table, row, expected) => {
-      const mutations = rowMutations(row)
       if (expected === undefined)
-        return !(await checkAndMutate(store, table, row.key, {
-          predicateFilter: versionFilter(),
-          falseMutations: mutations,
-        }))
+        return !(await checkAndMutate(store, table, row, { filter: versionFilter(), write: 'whereNot' }))
       const version = Buffer.from(expected)
-      return checkAndMutate(store, table, row.key, {
-        predicateFilter: versionFilter({ startValueClosed: version, endValueClosed: version }),
-        trueMutations: mutations,
-      })
+      const filter = versionFilter({ startValueClosed: version, endValueClosed: version })
+      return checkAndMutate(store, table, row, { filter, write: 'whereMatched' })
     },
     history: {
       append: (table, entries) => writeHistory(store, historyOf(table), entries),

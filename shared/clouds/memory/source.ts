@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { NotFoundError, SupersededError } from '../../errors.ts'
+import { toArray } from '../../bounded.ts'
 import { copyOf } from './copy-of.ts'
 import type {
   ChecksumAlgorithm,
@@ -10,6 +11,8 @@ import type {
   SourceObject,
   SourcePart,
   SourceVersionEntry,
+  VersionCursor,
+  VersionPage,
 } from '../../ports.ts'
 import { compositeOf, createRangeCrc } from '../../weights/checksums.ts'
 
@@ -128,6 +131,23 @@ async function* listVersions(bucket: Bucket, prefix: string): AsyncGenerator<Sou
   }
 }
 
+/** Small, so that tests meet several. */
+const pageEntries = 3
+
+const isAt = (cursor: VersionCursor, entry: { key: string; versionId: string | undefined }): boolean =>
+  cursor.key === entry.key && (cursor.versionId ?? 'null') === (entry.versionId ?? 'null')
+
+async function* pagesOf(bucket: Bucket, prefix: string, from?: VersionCursor): AsyncGenerator<VersionPage> {
+  const all = await toArray(listVersions(bucket, prefix))
+  let at = from === undefined ? 0 : all.findIndex(({ key, versionId }) => isAt(from, { key, versionId })) + 1
+  do {
+    const entries = all.slice(at, at + pageEntries)
+    at += pageEntries
+    const last = at < all.length ? entries.at(-1) : undefined
+    yield { entries, ...(last && { next: { key: last.key, versionId: last.versionId ?? 'null' } }) }
+  } while (at < all.length)
+}
+
 export type MemorySource = ObjectSource & {
   createBucket(name: string, versioning: Versioning): void
   setVersioning(name: string, versioning: Versioning): void
@@ -210,5 +230,6 @@ export const createMemorySource = (options: { clock: Clock }): MemorySource => {
     versions: async function* versions(name, prefix) {
       yield* listVersions(require(name), prefix)
     },
+    versionPages: (name, prefix, from) => pagesOf(require(name), prefix, from),
   }
 }
