@@ -10,6 +10,7 @@ import * as rows from './commands/rows.ts'
 import * as rpo from './commands/rpo.ts'
 import * as status from './commands/status.ts'
 import * as trace from './commands/trace.ts'
+import * as validate from './commands/validate.ts'
 import type { CliContext, GlobalOptions } from './context.ts'
 import { AnsweredError, exitCodeOf, exitCodes, exitCodesHelp, InterruptedError } from './exit-codes.ts'
 import { renderJson } from './output.ts'
@@ -21,6 +22,7 @@ const examples = `Examples:
   lifeboat restore llama --replica gs://my-replica --to ./llama
   lifeboat restore llama@2026-05-01 --to ./llama
   lifeboat restore s3://my-models/configs/app.json --to ./configs
+  lifeboat validate llama
   lifeboat rows get users user=alice,at=17 --at 2026-05-01T12:00:00Z
 
 Results are on stdout, progress is on stderr. With --json stdout is one JSON object with "schema": 1.
@@ -50,7 +52,7 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [status, rpo, ls, restore, rows, redrive, trace, config, completion])
+  for (const command of [status, rpo, ls, restore, validate, rows, redrive, trace, config, completion])
     command.register(program, context)
   return program
 }

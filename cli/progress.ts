@@ -3,8 +3,8 @@ import type { CliContext } from './context.ts'
 import { humanBytes, humanDuration } from './output.ts'
 
 export type Progress = {
-  /** Bytes done since the last call. */
-  add(bytes: number): void
+  /** Bytes (or of what is counted) done since the last call. */
+  add(done: number): void
   stop(): void
 }
 
@@ -14,11 +14,14 @@ const barCharacters = { min: 8, max: 24 }
 /** The widest text beside the bar, with its brackets and spaces. */
 const textCharacters = 64
 
-const describe = (doneBytes: number, totalBytes: number, elapsedMs: number): string => {
-  const percent = totalBytes === 0 ? 100 : Math.floor((doneBytes / totalBytes) * 100)
-  const perMs = elapsedMs > 0 ? doneBytes / elapsedMs : 0
-  const left = perMs > 0 && doneBytes < totalBytes ? `, ${humanDuration((totalBytes - doneBytes) / perMs)} left` : ''
-  return `${percent}%  ${humanBytes(doneBytes)} of ${humanBytes(totalBytes)}, ${humanBytes(Math.round(perMs * 1000))}/s${left}`
+const describe = (done: number, total: number, elapsedMs: number, noun: string | undefined): string => {
+  const percent = total === 0 ? 100 : Math.floor((done / total) * 100)
+  const perMs = elapsedMs > 0 ? done / elapsedMs : 0
+  const left = perMs > 0 && done < total ? `, ${humanDuration((total - done) / perMs)} left` : ''
+  const rate = Math.round(perMs * 1000)
+  return noun === undefined
+    ? `${percent}%  ${humanBytes(done)} of ${humanBytes(total)}, ${humanBytes(rate)}/s${left}`
+    : `${percent}%  ${done} of ${total} ${noun}, ${rate}/s${left}`
 }
 
 const createBar = (stream: NodeJS.WritableStream, columns: number, label: string): cliProgress.SingleBar => {
@@ -36,18 +39,19 @@ const createBar = (stream: NodeJS.WritableStream, columns: number, label: string
 
 /**
  * Progress on stderr: a bar on a terminal, a line every few seconds elsewhere or on a terminal that cannot move its
- * cursor, nothing with --quiet or --json. The estimate is the rate since the start.
+ * cursor, nothing with --quiet or --json. The estimate is the rate since the start. With `noun`, `totalBytes` counts those
+ * instead of bytes.
  */
 export const createProgress = (
   context: Pick<CliContext, 'stderr' | 'env' | 'now'>,
-  options: { label: string; totalBytes: number; silent: boolean },
+  options: { label: string; totalBytes: number; silent: boolean; noun?: string },
 ): Progress => {
-  const { label, totalBytes, silent } = options
+  const { label, totalBytes, silent, noun } = options
   const { stderr } = context
   if (silent) return { add: () => undefined, stop: () => undefined }
   const startedAt = context.now()
   let doneBytes = 0
-  const text = (): string => describe(doneBytes, totalBytes, context.now() - startedAt)
+  const text = (): string => describe(doneBytes, totalBytes, context.now() - startedAt, noun)
   if (stderr.isTTY && context.env['TERM'] !== 'dumb') {
     const bar = createBar(stderr, stderr.columns ?? 80, label)
     bar.start(Math.max(1, totalBytes), 0, { text: text() })

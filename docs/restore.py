@@ -154,7 +154,20 @@ def find(store, folder, text, encoded, version, states, describe):
     """The version named, or the newest, protected before others, or None. `describe`: name, version, time of one."""
     names = [name for part in (encoded, "~" + sha256(text.encode())) for name in store.names(f"{folder}/{part}")]
     formats = ["lifeboat/object", "lifeboat/release", "lifeboat/cancelled"]
-    found = [read_record(store, name, formats) for name in names if name.endswith(".json")]
+    read, damaged, stem = {}, [], lambda name: name[:-5].rpartition(".")[0]  # without plan or release id
+    for name in [name for name in names if name.endswith(".json")]:
+        try:
+            read[name] = read_record(store, name, formats)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            damaged.append(name)
+        except SystemExit as refusal:
+            need(refusal.code == CORRUPT, f"{name} cannot be read", refusal.code)
+            damaged.append(name)
+    replaced = {f"{stem(name)}.{other}.json" for name, record in read.items() for other in record.get("replaces", [])}
+    again = {stem(name) for name, record in read.items() if record["format"] == "lifeboat/object"}
+    for name in damaged:
+        need(name in replaced or stem(name) in again, f"a record is not of the format: {name}, and none stands in for it")
+    found = [record for name, record in read.items() if name not in replaced]
     found = [(record, *describe(record)) for record in found if record["format"] != "lifeboat/cancelled"]
     rank = lambda entry: (version is None and entry[0]["state"] == "protected", entry[3], entry[0]["sequence"])
     for record, its_name, its_version, _ in sorted(found, key=rank, reverse=True):

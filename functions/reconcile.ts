@@ -2,11 +2,13 @@ import type { Context } from 'aws-lambda'
 import { z } from 'zod'
 import { InvalidInputError } from '../shared/errors.ts'
 import { type Reconciled, reconcile } from '../shared/proof/reconcile.ts'
+import { createRepairer } from '../shared/proof/repair.ts'
 import { createProofState } from '../shared/clouds/aws/proof-state.ts'
 import { wireWeights } from '../shared/wiring.ts'
 
 const { deps, env, dynamodb, flush } = wireWeights()
 const state = createProofState(dynamodb, env.ledgerTable)
+const reconcileDeps = { ...deps, state, repairer: createRepairer(deps) }
 
 const eventSchema = z.strictObject({
   lifeboat: z.literal('reconcile'),
@@ -22,7 +24,7 @@ export const handler = async (event: unknown, context: Context): Promise<Omit<Re
     )
   try {
     const deadline = { remainingMs: () => context.getRemainingTimeInMillis() }
-    const { report, ...outcome } = await reconcile({ ...deps, state }, deadline, parsed.data.mode)
+    const { report, ...outcome } = await reconcile(reconcileDeps, deadline, parsed.data.mode)
     deps.telemetry.log('info', 'reconciled', { stage: 'reconcile', ...outcome, ...report?.counts })
     return outcome
   } finally {

@@ -28,6 +28,18 @@ const segmentPattern = (template: string, segment: string, seen: Set<string>): s
     .join('')
 }
 
+/** The prefix of the keys that a template takes for a release; a version that the template does not have is left out. */
+export const prefixOfRelease = (
+  template: string,
+  prefix: string,
+  release: { model: string; version: string },
+): string =>
+  prefix +
+  template
+    .replace(/\*\*$/, '')
+    .replace('{model}', () => release.model)
+    .replace('{version}', () => release.version)
+
 /**
  * Compiles a path template such as `{model}/{version}/**`. {model} and {version} each match inside one segment and never
  * the empty string; ** matches the rest, one byte or more. The result is undefined for a key outside of the

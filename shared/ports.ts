@@ -90,8 +90,8 @@ export interface BlobStore {
   ): Promise<BlobStat | undefined>
   /** The whole body, at most `bytesMax` (CorruptError past it); undefined when there is none. */
   read(name: string, options?: { generation?: string; bytesMax?: number }): Promise<Uint8Array | undefined>
-  /** All names under `prefix`, all pages, in UTF-8 order. */
-  list(prefix: string): AsyncIterable<BlobStat>
+  /** All names under `prefix`, all pages, in UTF-8 order; with `from`, those that are not before it. */
+  list(prefix: string, options?: { from?: string }): AsyncIterable<BlobStat>
   /**
    * Changes metadata (null removes a key) and extends retention, only on exactly this generation and metageneration.
    * Throws ConflictError when either differs and NotFoundError when it is gone.

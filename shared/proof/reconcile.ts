@@ -8,6 +8,7 @@ import type { ObjectLedger } from '../weights/ledger.ts'
 import type { PlanMessage } from '../weights/messages.ts'
 import { objectManifestName } from '../weights/names.ts'
 import type { ProofState } from './proof-state.ts'
+import type { Repairer } from './repair.ts'
 import { concludeReport, type Finding, findingSchema, type Report, writeReport } from './report.ts'
 
 /**
@@ -21,6 +22,7 @@ export type ReconcileDeps = {
   objects: Pick<ObjectLedger, 'get'>
   store: BlobStore
   objectsQueue: WorkQueue<PlanMessage>
+  repairer: Pick<Repairer, 'object'>
   state: ProofState
   telemetry: Telemetry
   clock: Clock
@@ -165,8 +167,9 @@ const lookAtManifest = async (deps: ReconcileDeps, run: Run, sealed: Sealed): Pr
   const name = objectManifestName(sealed.bucket, sealed.key, sealed.version, sealed.planId)
   run.counts.manifests += 1
   if (await deps.store.stat(name)) return undefined
-  const detail = `the ledger says sealed, and ${name} is not in the replica`
-  return { finding: { kind: 'manifest-missing', subject: sealed.subject, detail, repaired: 'no' } }
+  const { repaired, why } = await deps.repairer.object(sealed, [])
+  const detail = `the ledger says sealed, and ${name} is not in the replica: ${why}`
+  return { finding: { kind: 'manifest-missing', subject: sealed.subject, detail, repaired } }
 }
 
 /** One page: looks up its versions in parallel and sends those that were never announced. */

@@ -1,15 +1,6 @@
-import { mapInOrder, toArray } from '../bounded.ts'
 import { NotFoundError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
-import {
-  folderOf,
-  type FoundObject,
-  keyedStats,
-  listingPrefix,
-  readsAtOnce,
-  readSealed,
-  takeUpTo,
-} from './catalog-read.ts'
+import { folderOf, type FoundObject, keyedStats, listingPrefix, readAllSealed, takeUpTo } from './catalog-read.ts'
 import { objectManifestName, parseObjectManifestName } from './names.ts'
 
 /** The object versions that the replica holds. */
@@ -32,20 +23,16 @@ export const listObjects = async (
     mayHaveKey(name, wanted),
   )
   const { taken, truncated } = await takeUpTo(stats, limit)
-  const found = await toArray(mapInOrder(taken, readsAtOnce, ({ name }) => readSealed(store, name)))
-  return {
-    objects: found.filter((entry) => entry !== undefined).filter(({ object }) => wanted(object.source.key)),
-    truncated,
-  }
+  const found = await readAllSealed(store, taken)
+  return { objects: found.filter(({ object }) => wanted(object.source.key)), truncated }
 }
 
 /** Every version of exactly this key, newest first. */
 export const versionsOf = async (store: BlobStore, bucket: string, key: string): Promise<FoundObject[]> => {
   const prefix = folderOf(objectManifestName(bucket, key, 'v', 'p'))
   const stats = keyedStats(store, 'objects', bucket, prefix, (name) => mayHaveKey(name, (other) => other === key))
-  const found = await toArray(mapInOrder(stats, readsAtOnce, ({ name }) => readSealed(store, name)))
+  const found = await readAllSealed(store, stats)
   return found
-    .filter((entry) => entry !== undefined)
     .filter(({ object }) => object.source.bucket === bucket && object.source.key === key)
     .sort(
       (a, b) =>

@@ -1,4 +1,5 @@
-import { mapInOrder } from '../bounded.ts'
+import { mapInOrder, toArray } from '../bounded.ts'
+import { CorruptError } from '../errors.ts'
 import type { BlobStat, BlobStore } from '../ports.ts'
 import { cancelledSchema, type ObjectManifest, objectManifestSchema } from './manifest.ts'
 import { encodeKey, objectManifestName, parseObjectManifestName } from './names.ts'
@@ -60,6 +61,38 @@ export async function* keyedStats(
 export const versionNameOf = (name: string): string => name.replace(/\.[^./]*\.json$/, '')
 
 export type FoundObject = { name: string; object: ObjectManifest }
+
+/** A record that was read, or why it could not be. */
+export type Read<T> = { name: string; found: T } | { name: string; damage: CorruptError }
+
+export const orDamage = async <T>(name: string, work: () => Promise<T>): Promise<Read<T>> => {
+  try {
+    return { name, found: await work() }
+  } catch (error) {
+    if (error instanceof CorruptError) return { name, damage: error }
+    throw error
+  }
+}
+
+/** What was found. Throws the damage of a record that no other stands in for: a repair leaves it where it is. */
+export const undamaged = <T>(read: readonly Read<T>[], isReplaced: (name: string) => boolean): T[] =>
+  read.flatMap((entry) => {
+    if ('found' in entry) return [entry.found]
+    if (isReplaced(entry.name)) return []
+    throw entry.damage
+  })
+
+/** The manifests of `names`, without cancelled plans and without damaged ones of versions that were sealed again. */
+export const readAllSealed = async (
+  store: BlobStore,
+  stats: AsyncIterable<BlobStat> | BlobStat[],
+): Promise<FoundObject[]> => {
+  const read = await toArray(
+    mapInOrder(stats, readsAtOnce, ({ name }) => orDamage(name, () => readSealed(store, name))),
+  )
+  const versions = new Set(read.map((entry) => ('found' in entry && entry.found ? versionNameOf(entry.name) : '')))
+  return undamaged(read, (name) => versions.has(versionNameOf(name))).filter((entry) => entry !== undefined)
+}
 
 /** Undefined for a plan that was cancelled. */
 export const readSealed = async (store: BlobStore, name: string): Promise<FoundObject | undefined> => {

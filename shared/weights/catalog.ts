@@ -1,7 +1,7 @@
 import { mapInOrder, toArray } from '../bounded.ts'
 import { NotFoundError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
-import { folderOf, readsAtOnce, statsOf } from './catalog-read.ts'
+import { folderOf, orDamage, readsAtOnce, statsOf, undamaged } from './catalog-read.ts'
 import { type ReleaseManifest, releaseManifestSchema } from './manifest.ts'
 import { parseReleaseName, releaseName } from './names.ts'
 import { readRecord } from './restore-read.ts'
@@ -14,17 +14,25 @@ export type FoundRelease = { name: string; release: ReleaseManifest }
 const newestFirst = (a: FoundRelease, b: FoundRelease): number =>
   Date.parse(b.release.publishedAt) - Date.parse(a.release.publishedAt) || b.release.sequence - a.release.sequence
 
+/** The names of the manifests in whose place a release was sealed. */
+export const replacedBy = ({ model, version, replaces = [] }: ReleaseManifest): string[] =>
+  replaces.map((id) => releaseName(model, version, id))
+
 /** The releases of every model or of one, newest first. */
 export const listReleases = async (store: BlobStore, model?: string): Promise<FoundRelease[]> => {
   const probe = model === undefined ? 'releases/' : folderOf(releaseName(model, 'v', 'r'))
   // A long model name is hashed or not, as its version leaves room: then its own list is not one folder.
   const prefix = probe.length > 500 || probe.includes('/~') ? 'releases/' : probe
   const stats = statsOf(store, prefix, (name) => parseReleaseName(name) !== undefined)
-  const found = mapInOrder(stats, readsAtOnce, async ({ name }): Promise<FoundRelease> => {
-    const { record } = await readRecord(store, name, releaseManifestSchema)
-    return { name, release: record }
-  })
-  const releases = await toArray(found)
+  const read = mapInOrder(stats, readsAtOnce, ({ name }) =>
+    orDamage(name, async (): Promise<FoundRelease> => {
+      const { record } = await readRecord(store, name, releaseManifestSchema)
+      return { name, release: record }
+    }),
+  )
+  const all = await toArray(read)
+  const replaced = new Set(all.flatMap((entry) => ('found' in entry ? replacedBy(entry.found.release) : [])))
+  const releases = undamaged(all, (name) => replaced.has(name)).filter(({ name }) => !replaced.has(name))
   return releases.filter(({ release }) => model === undefined || release.model === model).sort(newestFirst)
 }
 

@@ -18,7 +18,7 @@ import {
 } from './manifest.ts'
 import type { WorkMessage } from './messages.ts'
 import { objectManifestName } from './names.ts'
-import { segmentMessage, sourceRecord, touchRelease } from './plan.ts'
+import { distrusting, segmentMessage, sourceRecord, touchRelease } from './plan.ts'
 import { keep, keepAsItIs, missingOf } from './presence.ts'
 import { evaluateRelease } from './release.ts'
 import { bodyName, idHex, readPart, storePart } from './store.ts'
@@ -220,7 +220,7 @@ const manifestOf = async (
     },
     cutter: row.cutter,
     warnings: row.warnings,
-    parts: await indexParts(deps, row, tiling.parts),
+    parts: await indexParts(distrusting(deps, row.repair), row, tiling.parts),
     tensors: row.tensors,
     release: row.release
       ? {
@@ -270,6 +270,9 @@ const close = async (
   const closed = { ...row, ...change }
   await deps.chain.advance(`object#${row.source.bucket}#${row.source.key}`, sequence, manifestDigest)
   if (row.release) await touchRelease(deps, closed, row.release)
+  // Releases that name the manifest before this one are sealed anew.
+  if (row.release && row.repair)
+    await deps.releases.reopen(row.source.bucket, row.release.prefix, row.planId, deps.clock.now())
   if (!(await deps.objects.update(row.traceId, row.planId, change))) return closed
   const lagSeconds = Math.max(0, (deps.clock.now() - row.since) / 1000)
   deps.telemetry.count('ReplicationLagSeconds', lagSeconds, 'Seconds')

@@ -130,10 +130,11 @@ const count = (deps: WeightsDeps, message: SegmentMessage, progress: Progress): 
  * one transaction. What the deadline leaves goes on as a new message.
  */
 export const copySegment = async (
-  deps: WeightsDeps,
+  given: WeightsDeps,
   message: SegmentMessage,
   deadline: Deadline,
 ): Promise<CopyOutcome> => {
+  const deps = message.distrusted ? { ...given, distrusted: new Set(message.distrusted) } : given
   const row = await deps.objects.get(message.traceId)
   if (!row || row.planId !== message.planId || row.state !== 'copying') return 'stale'
   if (await deps.segments.get(message.traceId, message.planId, message.offset)) return 'already'

@@ -19,6 +19,8 @@ export type WeightsDeps = {
   telemetry: Telemetry
   clock: Clock
   random: Random
+  /** Chunks and parts (SHA-256 in hex) whose bytes in the replica are read before they are believed. */
+  distrusted?: ReadonlySet<string>
   /** The most that one call copies; tests make it small. */
   segmentBytesMax?: number
 }

@@ -50,7 +50,12 @@ export type ObjectRow = {
   seenAt?: number
   /** When the queue had taken every unit of the plan. */
   sentAt?: number
+  /** Set where the version was sealed before and a check found the replica's copy wanting. */
+  repair?: Repair
 }
+
+/** `bodies` are ids (SHA-256 in hex) of chunks and parts whose stored bytes are read before they are believed. */
+export type Repair = { bodies: string[] }
 
 /** The digest of one range of the object: a CRC piece, or a whole part's SHA or MD5. */
 export type Piece = CrcPiece & { start: number }
@@ -70,7 +75,10 @@ export type SegmentRow = {
 export interface ObjectLedger {
   /** Strongly consistent. */
   get(traceId: string): Promise<ObjectRow | undefined>
-  /** Writes the row unless the same plan, or a sealed one, is there; false then. A row of another plan is replaced. */
+  /**
+   * Writes the row unless the same plan, or a sealed one, is there; false then. A row of another plan is replaced; a sealed
+   * one by a repair of a later attempt alone.
+   */
   begin(row: ObjectRow): Promise<boolean>
   /** Changes fields where the plan is still this one; false where it is not. Leaves the pending index unless copying. */
   update(traceId: string, planId: string, change: Partial<ObjectRow>): Promise<boolean>
@@ -134,6 +142,8 @@ export type ReleaseRow = {
   /** Trace ids of the markers that are sealed releases already (an inferred one is `inferred`). */
   done: string[]
   waiting?: string
+  /** How often the releases under the prefix were asked to be sealed anew, under other ids. */
+  again?: number
 }
 
 export interface ReleaseLedger {
@@ -143,6 +153,11 @@ export interface ReleaseLedger {
   get(bucket: string, prefix: string): Promise<ReleaseRow | undefined>
   /** Changes the row; with `closeIf`, leaves the open index only when nothing touched it since. */
   update(bucket: string, prefix: string, change: { done?: string; waiting?: string; closeIf?: number }): Promise<void>
+  /**
+   * Forgets what was done and opens the release, so that it is sealed anew. Nothing where it is not known, or where the same
+   * `cause` was the last to do so.
+   */
+  reopen(bucket: string, prefix: string, cause: string, now: number): Promise<void>
   open(): AsyncIterable<ReleaseRow>
   /** Asks the committer, through the ledger's stream, to evaluate the release now. */
   request(bucket: string, prefix: string, now: number): Promise<void>
@@ -152,6 +167,8 @@ export interface ReleaseLedger {
 export interface Chain {
   /** Reserves the next sequence number and says what the newest sealed manifest of the chain is. */
   next(chain: string): Promise<{ sequence: number; previousDigest: string | null; previous?: Record<string, string> }>
+  /** The newest sealed manifest, as far as it was recorded. */
+  newest(chain: string): Promise<{ sequence: number; digest: string; info: Record<string, string> } | undefined>
   /** Records a sealed manifest as the newest, unless a later one is there. */
   advance(chain: string, sequence: number, digest: string, info?: Record<string, string>): Promise<void>
 }

@@ -171,6 +171,8 @@ export const releaseManifestSchema = z.object({
   sealedAt: time,
   members: z.array(memberSchema),
   parent: z.object({ version: z.string(), releaseId: z.string() }).nullable(),
+  /** Ids of manifests of the same release that this one stands in for, since one of them was found wanting. */
+  replaces: z.array(z.string()).optional(),
 })
 export type ReleaseManifest = z.infer<typeof releaseManifestSchema>
 

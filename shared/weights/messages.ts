@@ -33,6 +33,8 @@ export const planMessageSchema = z.object({
   attempt: count.optional(),
   /** The version that it is about: where the source has another by now, this one's plan ends. */
   traceId: z.string().optional(),
+  /** Copies anew although the version is sealed: a check found its copy wanting. `bodies` are read before they are believed. */
+  repair: z.object({ bodies: z.array(z.string()) }).optional(),
 })
 export type PlanMessage = z.infer<typeof planMessageSchema>
 
@@ -58,6 +60,8 @@ export const segmentMessageSchema = z.object({
   digest: z.object({ algorithm: checksumSchema.shape.algorithm, bounds: z.array(count) }).nullable(),
   /** Set when a body of this segment was missing: what the index says of its chunks is compared, not believed. */
   compare: z.boolean().optional(),
+  /** Chunks and parts (SHA-256 in hex) that were found to be wrong: neither the index nor their stored digests are believed. */
+  distrusted: z.array(z.string()).optional(),
   /** What earlier calls did, when a deadline cut the segment: everything before `position`. */
   done: z
     .object({

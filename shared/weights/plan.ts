@@ -5,7 +5,7 @@ import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
 import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault, tensorCutter } from './cut.ts'
 import type { WeightsDeps } from './deps.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
-import type { Check, ObjectRow, ReleaseKey } from './ledger.ts'
+import type { Check, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
 import { formatVersion, type PendingManifest, type TensorPartRef, toBytes } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
 import { pendingName } from './names.ts'
@@ -77,6 +77,10 @@ const storeTensors = async (
   return parts
 }
 
+/** The same, but stored bodies that a check found to be wrong are read before they are believed. */
+export const distrusting = (deps: WeightsDeps, repair: Repair | undefined): WeightsDeps =>
+  repair ? { ...deps, distrusted: new Set(repair.bodies) } : deps
+
 /** How an object is cut. A safetensors file that is not one is copied as opaque bytes, with a warning that says why. */
 const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string): Promise<Shape> => {
   if (!object.key.endsWith('.safetensors')) return opaque(deps, object.size, [])
@@ -142,6 +146,7 @@ export const segmentMessage = (
       algorithm: row.check.algorithm,
       bounds: boundsWithin(row.check, row.source.size, offset, end),
     },
+    ...(row.repair ? { distrusted: row.repair.bodies } : {}),
   }
 }
 
@@ -189,7 +194,7 @@ const closed = ({ state }: ObjectRow): Planned['outcome'] | undefined => {
 /**
  * Plans one object version: the pending manifest before anything is copied, the ledger's row, then a message for each
  * segment. Idempotent: a redelivery resends the same plan, a sealed version is left alone. `attempt` above the one on
- * record plans anew. An event whose plan has been sent whole is a duplicate and sends nothing; one that comes for the
+ * record plans anew, and with `repair` that of a sealed version too. An event whose plan has been sent whole is a duplicate and sends nothing; one that comes for the
  * first time while another call plans the same throws UnavailableError, to come again once that call has sent its plan.
  */
 export const planObject = async (
@@ -198,17 +203,22 @@ export const planObject = async (
   object: SourceObject,
   attempt = 0,
   delivery: Delivery = 'asked',
+  repair?: Repair,
 ): Promise<Planned> => {
   const version = versionOf(object)
   const traceId = traceIdOf(object.bucket, object.key, version)
   const before = await deps.objects.get(traceId)
   const number = Math.max(attempt, before ? before.attempt + (before.state === 'superseded' ? 1 : 0) : 0)
   const ended = before && closed(before)
-  if (before && ended && (ended === 'already' || before.attempt >= attempt)) return { row: before, outcome: ended }
+  const isRepair = repair !== undefined && attempt > (before?.attempt ?? 0)
+  if (before && ended && !isRepair && (ended === 'already' || before.attempt >= attempt))
+    return { row: before, outcome: ended }
   if (delivery !== 'asked' && before?.sentAt !== undefined && before.attempt === number)
     return { row: before, outcome: 'duplicate' }
 
-  const shape = await shapeOf(deps, object, traceId)
+  // A repair that is under way stays one, whatever asks for its plan again.
+  const mending = isRepair ? repair : before?.state === 'copying' ? before.repair : undefined
+  const shape = await shapeOf(distrusting(deps, mending), object, traceId)
   const check = await checkOf(deps, object)
   const release = releaseOf(rule, object.key)
   const segments = countOf(shape.segments())
@@ -238,7 +248,9 @@ export const planObject = async (
       : { uncheckedReason: 'the source has no checksum of this object that its bytes could be compared with' }),
     ...(release ? { release } : {}),
     plannedAt: deps.clock.now(),
-    since: object.lastModified,
+    // What was in the replica once is late from when it was found wanting, and not from when it came to be.
+    since: isRepair ? deps.clock.now() : mending ? (before?.since ?? object.lastModified) : object.lastModified,
+    ...(mending ? { repair: mending } : {}),
   }
   for (const warning of row.warnings)
     deps.telemetry.log('warn', warning, { traceId, bucket: object.bucket, key: object.key })

@@ -14,11 +14,11 @@ const raceTriesMax = 8
 
 type Ref = { id: string; name?: string | undefined; storedBytes: number; crc32c: number; generation: string }
 
-const isRecorded = (stat: BlobStat | undefined, ref: Ref): stat is BlobStat =>
-  stat !== undefined &&
-  stat.generation === ref.generation &&
-  stat.size === ref.storedBytes &&
-  stat.crc32c === ref.crc32c
+type Measured = Pick<BlobStat, 'generation' | 'size' | 'crc32c'>
+
+/** Whether what is there is what was recorded. */
+export const isRecorded = (stat: Measured, ref: Ref): boolean =>
+  stat.generation === ref.generation && stat.size === ref.storedBytes && stat.crc32c === ref.crc32c
 
 /** Retention is renewed when less than half of it is left, so that a reused chunk costs a write only now and then. */
 const renewal = (deps: WeightsDeps, stat: BlobStat): number | undefined => {
@@ -33,7 +33,7 @@ const renewal = (deps: WeightsDeps, stat: BlobStat): number | undefined => {
 export const keep = async (deps: WeightsDeps, name: string, ref: Ref): Promise<boolean> => {
   for (let tries = 0; tries < raceTriesMax; tries += 1) {
     const stat = await deps.store.stat(name)
-    if (!isRecorded(stat, ref)) return false
+    if (!stat || !isRecorded(stat, ref)) return false
     const retainUntil = renewal(deps, stat)
     const condemned = condemnedKey in stat.metadata
     if (!condemned && retainUntil === undefined) return true

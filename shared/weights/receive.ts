@@ -95,7 +95,9 @@ const receiveObject = async (
       `an object archived in ${object.storageClass} cannot be read: restore the object in S3, then backfill it`,
     )
   const delivery = event.kind === 'plan' ? 'asked' : isFirst ? 'first' : 'again'
-  const planned = await planObject(deps, rule, object, attemptOf(event, object), delivery)
+  const attempt = attemptOf(event, object)
+  const repair = event.kind === 'plan' && attempt > 0 ? event.repair : undefined
+  const planned = await planObject(deps, rule, object, attempt, delivery, repair)
   deps.telemetry.log('info', `object ${planned.outcome}`, {
     stage: 'plan',
     traceId: planned.row.traceId,

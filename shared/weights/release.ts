@@ -274,6 +274,7 @@ export const evaluateRelease = async (
     ...(key.version === undefined ? {} : { version: key.version }),
   }
   const row = await deps.releases.get(bucket, key.prefix)
+  if (row?.again !== undefined) release.again = row.again
   const members = await deps.releases.members(bucket, key.prefix)
   const done = new Set(row?.done)
   const markers = markersOf(members, rule.release.marker)

@@ -35,7 +35,7 @@ export async function* storeChunks(
 ): AsyncGenerator<Stored> {
   const seen = new Map<string, Promise<Stored>>()
   const lookUp = async (id: string): Promise<Stored | undefined> =>
-    believeIndex ? lookUpChunk(deps.chunks, id) : undefined
+    believeIndex && deps.distrusted?.has(id) !== true ? lookUpChunk(deps.chunks, id) : undefined
 
   const encode = async (plain: Uint8Array): Promise<Work> => {
     const id = sha256Hex(plain)

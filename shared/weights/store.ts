@@ -9,7 +9,14 @@ import type { ChunkRef } from './manifest.ts'
 import { alternateChunkName, chunkName, partName } from './names.ts'
 import { hashOf, recordFailure } from './outcome.ts'
 
-export type StoreDeps = { store: BlobStore; clock: Clock; random: Random; telemetry: Telemetry }
+export type StoreDeps = {
+  store: BlobStore
+  clock: Clock
+  random: Random
+  telemetry: Telemetry
+  /** Chunks and parts (SHA-256 in hex) whose bytes in the replica are read before they are believed. */
+  distrusted?: ReadonlySet<string>
+}
 
 /** `bytesSent` counts body bytes that left for the replica, kept or not; `indexed` says that the index had the chunk. */
 export type Stored = { ref: ChunkRef; bytesSent: number; reused: boolean; indexed: boolean }
@@ -45,8 +52,9 @@ const inspect = async (
   stat: BlobStat,
   mine: Encoded,
 ): Promise<{ codec: string } | { wrong: string }> => {
-  // An equal CRC can be forged, an equal MD5 of bytes that we choose cannot.
-  if (stat.size === mine.body.length && stat.crc32c === mine.crc32c && stat.md5 === md5(mine.body))
+  // An equal CRC can be forged, an equal MD5 of bytes that we choose cannot; neither says that the bytes can still be read.
+  const isTrusted = deps.distrusted?.has(mine.id) !== true
+  if (isTrusted && stat.size === mine.body.length && stat.crc32c === mine.crc32c && stat.md5 === md5(mine.body))
     return { codec: mine.codec }
   try {
     const body = await deps.store.read(stat.name, { generation: stat.generation, bytesMax: mine.plainBytes + 4096 })

@@ -122,12 +122,15 @@ describe.each([
     await expect(store.read('ten', { bytesMax: 9 })).rejects.toBeInstanceOf(CorruptError)
   })
 
-  it('lists a prefix in UTF-8 order, whatever is in the names', async () => {
+  it('lists a prefix in UTF-8 order, from a name on, whatever is in the names', async () => {
     const store = open()
+    const from = async (name: string) => (await toArray(store.list('x/', { from: name }))).map((stat) => stat.name)
     const names = ['x/a b+c%2F#?&.bin', 'x/ü', 'x/\u{FFFD}', 'x/\u{1F600}', 'x/~', 'x/%41', 'x//y']
     for (const name of [...names, 'w', 'y']) await store.create(name, bytes(name))
-    const listed = (await toArray(store.list('x/'))).map(({ name }) => name)
+    const listed = await from('')
     expect(listed).toEqual([...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))))
+    const asked = [await from('a'), await from(listed[2] ?? ''), await from('x/a z'), await from('y')]
+    expect(asked).toEqual([listed, listed.slice(2), listed.slice(3), []])
     for (const name of names) expect(String(Buffer.from((await store.read(name))!))).toBe(name)
   })
 
@@ -285,15 +288,17 @@ describe('principals', () => {
     expect(next.metadata).toEqual({ a: 'b' })
   })
 
-  it('the restorer and the validator read and list, and cannot create', async () => {
+  it('the restorer and the validator read and list; the validator creates, and neither changes anything', async () => {
     const writer = gcsStore('lifeboat-writer')
-    await writer.create('m', bytes('x'))
+    const blob = await writer.create('m', bytes('x'))
     for (const principal of ['lifeboat-restorer', 'lifeboat-validator']) {
       const reader = gcsStore(principal, writer.prefix)
-      expect(await reader.read('m')).toHaveLength(1)
-      expect(await toArray(reader.list(''))).toHaveLength(1)
-      await expect(reader.create('n', bytes('x'))).rejects.toBeInstanceOf(DeniedError)
+      expect([await reader.read('m'), await toArray(reader.list(''))]).toMatchObject([{ length: 1 }, { length: 1 }])
+      await expect(reader.update(blob!, { metadata: { a: 'b' } })).rejects.toBeInstanceOf(DeniedError)
     }
+    const create = (principal: string) => gcsStore(principal, writer.prefix).create('n', bytes('x'))
+    await expect(create('lifeboat-restorer')).rejects.toBeInstanceOf(DeniedError)
+    expect(await create('lifeboat-validator')).toBeDefined()
   })
 
   it('without list, a missing object is denied and never taken for absent', async () => {

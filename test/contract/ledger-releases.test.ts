@@ -99,6 +99,20 @@ describe.each(fixture.targets)('a ledger: %s', (_name, openLedger) => {
       expect(await open()).toBe(1)
     })
 
+    it('are opened again, with nothing done, to be sealed anew', async () => {
+      await ledger.releases.reopen('models', 'a/v/', 'x', 4)
+      expect(await ledger.releases.get('models', 'a/v/')).toBeUndefined()
+      await ledger.releases.touch(member(), release, 5)
+      await ledger.releases.update('models', 'a/v/', { done: 'm1' })
+      await ledger.releases.update('models', 'a/v/', { closeIf: 5 })
+      expect(await toArray(ledger.releases.open())).toEqual([])
+      await times(3, async () => ledger.releases.reopen('models', 'a/v/', 'x', 6))
+      await ledger.releases.reopen('models', 'a/v/', 'y', 7)
+      const row = await ledger.releases.get('models', 'a/v/')
+      expect(row).toMatchObject({ done: [], again: 2, touchedAt: 5 })
+      expect(await toArray(ledger.releases.open())).toEqual([row])
+    })
+
     it('take an order to evaluate for no member', async () => {
       await ledger.releases.touch(member(), release, 5)
       await ledger.releases.request('models', 'a/v/', 6)
@@ -120,6 +134,8 @@ describe.each(fixture.targets)('a ledger: %s', (_name, openLedger) => {
       await ledger.chain.advance('k', 3, 'd3', { version: 'v3' })
       await ledger.chain.advance('k', 2, 'd2', { version: 'v2' })
       await ledger.chain.advance('k', 3, 'again')
+      expect(await ledger.chain.newest('k')).toEqual({ sequence: 3, digest: 'd3', info: { version: 'v3' } })
+      expect(await ledger.chain.newest('other')).toBeUndefined()
       expect(await ledger.chain.next('k')).toEqual({
         sequence: 2,
         previousDigest: 'd3',

@@ -53,6 +53,21 @@ describe.each(fixture.targets)('a ledger: %s', (_name, openLedger) => {
       expect(await ledger.objects.get('trace-1')).toEqual(objectRow({ state, manifestDigest: 'd' }))
     })
 
+    it('replaces a sealed row by a repair of a later attempt, and by nothing else', async () => {
+      const repair = { bodies: ['aa'] }
+      await ledger.objects.begin(objectRow({ attempt: 1 }))
+      await ledger.objects.update('trace-1', 'plan-1', { state: 'protected', manifestDigest: 'd' })
+      expect(await ledger.objects.begin(objectRow({ planId: 'plan-2', attempt: 1, repair }))).toBe(false)
+      expect(await ledger.objects.begin(objectRow({ planId: 'plan-1', attempt: 2, repair }))).toBe(false)
+      expect(await ledger.objects.begin(objectRow({ planId: 'plan-2', attempt: 2 }))).toBe(false)
+      expect(await ledger.objects.get('trace-1')).toMatchObject({ planId: 'plan-1', state: 'protected' })
+      expect(await ledger.objects.begin(objectRow({ planId: 'plan-2', attempt: 2, repair }))).toBe(true)
+      const row = await ledger.objects.get('trace-1')
+      expect(row).toMatchObject({ planId: 'plan-2', state: 'copying', left: 3, repair })
+      expect(row).not.toHaveProperty('manifestDigest')
+      expect(await ledger.objects.begin(objectRow({ planId: 'plan-2', attempt: 2, repair }))).toBe(false)
+    })
+
     it('does not go back to an earlier attempt, and takes another plan of the same one', async () => {
       await ledger.objects.begin(objectRow({ attempt: 2 }))
       expect(await ledger.objects.begin(objectRow({ planId: 'plan-0', attempt: 1 }))).toBe(false)

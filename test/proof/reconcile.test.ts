@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { createMemoryProofState } from '../../shared/clouds/memory/proof-state.ts'
 import { reconcile, type ReconcileDeps, type Reconciled } from '../../shared/proof/reconcile.ts'
+import { createRepairer } from '../../shared/proof/repair.ts'
 import { newestReport, type Report } from '../../shared/proof/report.ts'
 import { ample, bucketName, createWorld, noise, type World, type WorldOptions } from '../support/weights-world.ts'
 
@@ -11,7 +12,7 @@ let world: World
 let deps: ReconcileDeps
 const open = (options: WorldOptions = {}): void => {
   world = createWorld(options)
-  deps = { ...world.deps, state: createMemoryProofState() }
+  deps = { ...world.deps, state: createMemoryProofState(), repairer: createRepairer(world.deps) }
 }
 beforeEach(() => open())
 
@@ -108,7 +109,9 @@ describe('reconcile', () => {
     world.tick(hourMs)
     world.store.remove(world.names('objects/')[0]!)
     const { report } = await pass('full')
-    expect(report).toMatchObject({ outcome: 'failed', findings: [{ kind: 'manifest-missing' }] })
+    expect(report).toMatchObject({ outcome: 'failed', findings: [{ kind: 'manifest-missing', repaired: 'sent' }] })
+    expect(await world.manifests()).toMatchObject([{ state: 'protected', source: { key: 'llama/v1/a.bin' } }])
+    expect((await pass('full')).report).toMatchObject({ outcome: 'passed' })
   })
 
   it('goes on where its time ran out, repeats no page, and loses none', async () => {

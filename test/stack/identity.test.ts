@@ -144,7 +144,9 @@ describe('a permission less and the work fails, visibly', () => {
     await until(async () => said(back).includes('"Heartbeats":1'), 'a heartbeat once the permission is back')
   })
 
-  test.each(roles['lifeboat-restorer']!.permissions)('lifeboat-restorer without %s', async (permission) => {
+  // The embedded Bigtable asks nobody who they are.
+  const ofStorage = roles['lifeboat-restorer']!.permissions.filter((one) => one.startsWith('storage.'))
+  test.each(ofStorage)('lifeboat-restorer without %s', async (permission) => {
     const { first } = await prepare()
     const args = ['restore', `s3://models/${first}`, '--replica', 'gs://replica', '--to', join(dir, `to-${permission}`)]
     await setRoles(without('lifeboat-restorer', permission))

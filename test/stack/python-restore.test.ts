@@ -1,10 +1,8 @@
-import { execFile, execFileSync } from 'node:child_process'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
 import type { BlobStore } from '../../shared/ports.ts'
@@ -18,27 +16,10 @@ import {
   fixtureFolder,
   type ReleaseJson,
   sha256,
-  withFolder,
 } from '../support/fixtures.ts'
 import { gcsFixture } from '../support/gcs.ts'
-import { findTool } from '../support/tools.ts'
+import { hasTools, inFolders, type Ran, runPage } from '../support/python-page.ts'
 import { createWorld, noise, safetensorsOf } from '../support/weights-world.ts'
-
-const found = findTool('python3')
-/** Itself and no shim that needs a shell on the PATH. */
-const python = found && execFileSync(found, ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim()
-const hasTools = python !== undefined && findTool('zstd') !== undefined
-const page = fileURLToPath(new URL('../../docs/restore.py', import.meta.url))
-
-type Ran = { code: number; stdout: string; stderr: string }
-
-const runPage = (args: string[], env: Record<string, string> = {}): Promise<Ran> =>
-  new Promise((resolve) => {
-    const settings = { env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...env }, maxBuffer: 2 ** 24 }
-    execFile(python ?? '', [page, ...args], settings, (error, stdout, stderr) =>
-      resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
-    )
-  })
 
 const listed = (digests: Record<string, string>): string =>
   Object.entries(digests)
@@ -55,9 +36,6 @@ const withPaths =
     release.members[0]!.path = first
     release.members[1]!.path = second
   }
-
-const inFolders = async (work: (replica: string, to: string) => Promise<void>): Promise<void> =>
-  withFolder((folder) => work(join(folder, 'replica'), join(folder, 'to')))
 
 const restored = await expectedRestores()
 const configDigest = restored['tiny@v1']?.['config.json'] ?? ''

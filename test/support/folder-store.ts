@@ -51,11 +51,12 @@ export const createFolderStore = (root: string): BlobStore => {
       if (body.length > bytesMax) throw new CorruptError(`read ${name}: more than the ${bytesMax} bytes it may have`)
       return body
     },
-    list: async function* list(prefix) {
+    list: async function* list(prefix, { from = '' } = {}) {
       const entries = await readdir(root, { recursive: true, withFileTypes: true })
       const files = entries.filter((entry) => entry.isFile())
       const names = files.map(({ parentPath, name }) => relative(root, join(parentPath, name)).replaceAll(sep, '/'))
-      for (const name of names.filter((candidate) => candidate.startsWith(prefix)).sort()) {
+      const isListed = (name: string): boolean => name.startsWith(prefix) && name >= from
+      for (const name of names.filter(isListed).sort()) {
         const found = await stat(name)
         if (found) yield found
       }

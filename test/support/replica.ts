@@ -13,6 +13,7 @@ import {
   toBytes,
 } from '../../shared/weights/manifest.ts'
 import { traceIdOf } from '../../shared/weights/identity.ts'
+import { hashOf } from '../../shared/weights/outcome.ts'
 import { chunkName, objectManifestName, partName, pendingName, releaseName } from '../../shared/weights/names.ts'
 
 /** Writes replicas for tests as docs/format.md specifies them, without any of the code that replicates. */
@@ -100,7 +101,7 @@ export const writeObject = async (
   const manifest: ObjectManifest = {
     format: 'lifeboat/object',
     formatVersion,
-    traceId: planId.repeat(2),
+    traceId: traceIdOf(bucket, key, version),
     sequence: 1,
     previousDigest: null,
     signatures: [],
@@ -185,7 +186,7 @@ export const writeRelease = async (
   const release: ReleaseManifest = {
     format: 'lifeboat/release',
     formatVersion,
-    traceId: releaseId.repeat(2),
+    traceId: hashOf('release', 'models', model, version, releaseId),
     sequence: 1,
     previousDigest: null,
     signatures: [],

@@ -117,9 +117,9 @@ export const createObjectLedger = (
         pending: S('object'),
         since: S(new Date(row.since).toISOString()),
       }
+      const unsealed = '#state <> :protected AND #state <> :sealed AND attempt <= :attempt'
       const condition = {
-        ConditionExpression:
-          'attribute_not_exists(pk) OR (#state <> :protected AND #state <> :sealed AND planId <> :planId AND attempt <= :attempt)',
+        ConditionExpression: `attribute_not_exists(pk) OR (planId <> :planId AND ${row.repair ? `(attempt < :attempt OR (${unsealed}))` : unsealed})`,
         ExpressionAttributeNames: { '#state': 'state' },
         ExpressionAttributeValues: {
           ':protected': S('protected'),

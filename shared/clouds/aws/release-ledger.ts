@@ -18,6 +18,7 @@ const pkOf = (bucket: string, prefix: string): string => `m#${hash(bucket, prefi
 const releaseOf = (item: Item): ReleaseRow => {
   const version = stringOf(item, 'version')
   const waiting = stringOf(item, 'waiting')
+  const again = numberOf(item, 'again')
   return {
     bucket: stringOf(item, 'bucket') ?? '',
     prefix: stringOf(item, 'prefix') ?? '',
@@ -26,6 +27,7 @@ const releaseOf = (item: Item): ReleaseRow => {
     touchedAt: numberOf(item, 'touchedAt') ?? 0,
     done: item['done']?.SS ?? [],
     ...(waiting === undefined ? {} : { waiting }),
+    ...(again === undefined ? {} : { again }),
   }
 }
 
@@ -133,6 +135,26 @@ export const createReleaseLedger = (client: DynamoDBClient, table: string): Rele
       if (change.closeIf !== undefined)
         await send('REMOVE pending, since', { ':touched': N(change.closeIf) }, 'touchedAt = :touched')
     }),
+  reopen: async (bucket, prefix, cause, now) =>
+    translated('ledger reopen release', async () =>
+      unlessConditionFails(
+        client.send(
+          new UpdateItemCommand({
+            TableName: table,
+            Key: keyOf({ pk: pkOf(bucket, prefix), sk: 'release' }),
+            UpdateExpression:
+              'ADD again :one SET pending = :release, since = if_not_exists(since, :now), cause = :cause REMOVE done',
+            ConditionExpression: 'attribute_exists(pk) AND (attribute_not_exists(cause) OR cause <> :cause)',
+            ExpressionAttributeValues: {
+              ':one': N(1),
+              ':cause': S(cause),
+              ':release': S('release'),
+              ':now': S(new Date(now).toISOString()),
+            },
+          }),
+        ),
+      ),
+    ),
   request: async (bucket, prefix, now) => {
     // The stream's filter is for rows that are copied and have nothing left: an order to evaluate looks like one.
     const fields = { bucket: S(bucket), prefix: S(prefix), state: S('copying'), left: N(0), at: N(now), v: N(1) }
@@ -173,6 +195,13 @@ export const createChain = (client: DynamoDBClient, table: string): Chain => {
           ...(info === undefined ? {} : { previous: JSON.parse(info) as Record<string, string> }),
         }
       }),
+    newest: async (chain) => {
+      const item = await getItem(client, table, { pk: `h#${hash(chain)}`, sk: 'chain' })
+      const digest = item && stringOf(item, 'digest')
+      if (!item || digest === undefined) return undefined
+      const info = JSON.parse(stringOf(item, 'info') ?? '{}') as Record<string, string>
+      return { sequence: numberOf(item, 'digestSequence') ?? 0, digest, info }
+    },
     advance: async (chain, sequence, digest, info) =>
       translated('ledger chain', async () =>
         unlessConditionFails(

@@ -142,10 +142,17 @@ const readBlob = async (
   }
 }
 
-async function* listBlobs({ bucket, prefix, at }: Place, under: string): AsyncGenerator<BlobStat> {
+async function* listBlobs({ bucket, prefix, at }: Place, under: string, from?: string): AsyncGenerator<BlobStat> {
+  const startOffset = from === undefined ? {} : { startOffset: prefix + from }
   let pageToken: string | undefined
   do {
-    const query = { prefix: prefix + under, maxResults: PAGE_NAMES, fields: LIST_FIELDS, autoPaginate: false }
+    const query = {
+      prefix: prefix + under,
+      ...startOffset,
+      maxResults: PAGE_NAMES,
+      fields: LIST_FIELDS,
+      autoPaginate: false,
+    }
     const answer = await bucket
       .getFiles({ ...query, ...(pageToken === undefined ? {} : { pageToken }) })
       .catch((error: unknown) => {
@@ -191,7 +198,7 @@ export const createGcsBlobStore = (options: GcsBlobStoreOptions): BlobStore => {
     stat: (name) => statBlob(place, name),
     create: (name, body, created) => createBlob(place, name, body, created),
     read: (name, wanted) => readBlob(place, name, wanted),
-    list: (under) => listBlobs(place, under),
+    list: (under, { from } = {}) => listBlobs(place, under, from),
     update: (blob, change) => updateBlob(place, retentionMode, blob, change),
   }
 }

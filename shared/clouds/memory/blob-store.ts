@@ -83,9 +83,10 @@ export const createMemoryBlobStore = (
         throw new CorruptError(`read ${name}: more than the ${wanted.bytesMax} bytes it may have`)
       return Uint8Array.from(stored.body)
     },
-    list: async function* (prefix) {
+    list: async function* (prefix, { from = '' } = {}) {
       if (!canList) throw new DeniedError(`list ${prefix}: no list permission`)
-      for (const name of [...blobs.keys()].filter((key) => key.startsWith(prefix)).sort(byUtf8)) {
+      const isListed = (name: string): boolean => name.startsWith(prefix) && byUtf8(name, from) >= 0
+      for (const name of [...blobs.keys()].filter(isListed).sort(byUtf8)) {
         const stored = blobs.get(name)
         if (stored) yield copyOf(stored.stat)
       }

@@ -42,7 +42,9 @@ const createObjects = (rows: Rows, changed: (row: ObjectRow) => void): ObjectLed
   get: async (traceId) => copyOf(rows.objects.get(traceId)),
   begin: async (row) => {
     const there = rows.objects.get(row.traceId)
-    if (there && (ended.has(there.state) || there.planId === row.planId || there.attempt > row.attempt)) return false
+    const isRepair = row.repair !== undefined && there !== undefined && row.attempt > there.attempt
+    const isEnded = there !== undefined && ended.has(there.state) && !isRepair
+    if (there && (isEnded || there.planId === row.planId || there.attempt > row.attempt)) return false
     rows.objects.set(row.traceId, copyOf(row))
     changed(row)
     return true

@@ -11,9 +11,9 @@ const mayReplace = (there: MemberRow | undefined, next: MemberRow): boolean => {
   return next.state !== 'copying' || there.state === 'copying' || there.planId !== next.planId
 }
 
-type Kept = ReleaseRow & { isOpen: boolean; since: number }
+type Kept = ReleaseRow & { isOpen: boolean; since: number; cause?: string }
 
-const rowOf = ({ isOpen: _isOpen, since: _since, ...row }: Kept): ReleaseRow => copyOf(row)
+const rowOf = ({ isOpen: _isOpen, since: _since, cause: _cause, ...row }: Kept): ReleaseRow => copyOf(row)
 
 /** Releases and their members in memory, with the conditions of those on DynamoDB. */
 export const createMemoryReleaseLedger = (
@@ -47,6 +47,10 @@ export const createMemoryReleaseLedger = (
       if (waiting !== undefined) row.waiting = waiting
       if (closeIf === row.touchedAt) row.isOpen = false
     },
+    reopen: async (bucket, prefix, cause) => {
+      const row = releases.get(place(bucket, prefix))
+      if (row && row.cause !== cause) Object.assign(row, { done: [], again: (row.again ?? 0) + 1, isOpen: true, cause })
+    },
     request: async (bucket, prefix) => onRequest(bucket, prefix),
     open: async function* open() {
       const waiting = [...releases.values()].filter(({ isOpen }) => isOpen)
@@ -74,6 +78,10 @@ export const createMemoryChain = (): Chain => {
         previousDigest: link.digest,
         ...(link.info ? { previous: { ...link.info } } : {}),
       }
+    },
+    newest: async (chain) => {
+      const { sequence, digest, info = {} } = linkOf(chain)
+      return digest === null ? undefined : { sequence, digest, info: { ...info } }
     },
     advance: async (chain, sequence, digest, info = {}) => {
       const link = linkOf(chain)
