@@ -42,6 +42,13 @@ const itemBefore = (entry: HistoryEntry, second: number, starts: ReadonlyMap<num
   return entry.before === 'absent' ? { state: 'absent' } : { state: 'present', item: decodeItem(entry.before) }
 }
 
+/**
+ * Of the streams that were seen and of the row: one that was read again after its stream had been off holds changes that no
+ * stream saw, and the clock of who read it may be behind them.
+ */
+export const newestEpoch = ({ marker }: StoredRow, starts: ReadonlyMap<number, number>): number =>
+  Math.max(marker ? parseVersion(marker.version).epoch : 0, ...starts.keys())
+
 /** The lowest version that is later than the second. */
 const firstAfter = async (
   deps: Pick<RowsDeps, 'rows'>,
@@ -70,7 +77,7 @@ export const itemAtSecond = async (
   const starts = seenFrom ?? (await readStarts(deps, target))
   if (entry) return itemBefore(entry, second, starts)
   if (!row) return { state: 'unknown', reason: 'never seen' }
-  const start = starts.get(Math.max(...starts.keys()))
+  const start = starts.get(newestEpoch(row, starts))
   if (start === undefined || second < start) return unknownBefore(start)
   // A scan wrote the row later than the second, and has not yet said so in the history.
   if (row.marker && row.marker.time > second) return unknownBefore(row.marker.time)

@@ -6,6 +6,7 @@ import { ruleOfTable } from '../../shared/features/change.ts'
 import type { Item } from '../../shared/features/item.ts'
 import { redrive } from '../../shared/features/redrive.ts'
 import type { RowStore } from '../../shared/features/row-store.ts'
+import { fenceVersion } from '../../shared/features/version.ts'
 import { rereadRow } from '../../shared/features/reread.ts'
 import { encodeRowKey } from '../../shared/features/row-key.ts'
 import { applyBatch } from '../../shared/features/apply-batch.ts'
@@ -133,6 +134,22 @@ describe('itemAt', () => {
     const random = { ...deps.random, hex: () => '0'.repeat(16) }
     expect(await rereadRow({ ...deps, random }, rule(), key('b'))).toBe('written')
     expect(await at('b', t0 + 9)).toBe('unknown')
+  })
+
+  it('does not guess where a row was read again after its stream was off, by a clock that is behind', async () => {
+    await apply(deps, [
+      { pk: 'start', second: t0, sequence: 1, after: v('x') },
+      { pk: 'a', second: t0 + 10, sequence: 2, after: v('1') },
+    ])
+    // Off from t0 + 20. A change at t0 + 42 was never seen; whoever heals the row has a clock that says t0 + 41.
+    deps.source.put('features', { pk: { S: 'a' }, ...v('2') })
+    now = t0 + 41
+    await rereadRow(deps, rule(), key('a'), fenceVersion({ epoch: 2 }))
+    now = t0 + 1000
+    expect([await at('a', t0 + 41), await at('a', t0 + 43)]).toEqual(['unknown', 'unknown'])
+    deps.config = rowsConfig([1, 2])
+    await apply(deps, [{ pk: 'start', second: t0 + 50, sequence: 1, epoch: 2, before: v('x'), after: v('y') }])
+    expect([await at('a', t0 + 41), await at('a', t0 + 50)]).toEqual(['unknown', '2'])
   })
 
   it('does not guess across a change that lies in quarantine, and knows it once it is redriven', async () => {

@@ -1,4 +1,4 @@
-import { type AsOf, itemAt } from '../../shared/features/as-of.ts'
+import { type AsOf, itemAt, newestEpoch } from '../../shared/features/as-of.ts'
 import { decodeCells } from '../../shared/features/cells.ts'
 import { equalItems, type Item } from '../../shared/features/item.ts'
 import { encodeRowKey, type RowKey } from '../../shared/features/row-key.ts'
@@ -51,7 +51,7 @@ const mustKnow = (source: Source, starts: ReadonlyMap<number, number>, key: Key,
     const version = versionOf(next, epoch)
     return start !== undefined && start <= second && later.every((mark) => mark.version >= version)
   }
-  const start = starts.get(Math.max(...starts.keys()))
+  const start = row && starts.get(newestEpoch(row, starts))
   const isScan = row?.marker?.version === backfillVersion && row.marker.time > second
   return row !== undefined && start !== undefined && start <= second && later.length === 0 && !isScan
 }
