@@ -108,6 +108,16 @@ const objectAlarms = (config: Config): Alarm[] => [
     metric: own('DeadLetters'),
     threshold: 0,
   }),
+  ...(['ObjectsRefused', 'ObjectsQuarantined'] as const).map((metric) => ({
+    ...anyEvent,
+    name: `objects-set-aside-${metric === 'ObjectsRefused' ? 'refused' : 'quarantined'}`,
+    section: 'objects-set-aside',
+    severity: 'ticket' as const,
+    means:
+      'An event could not be read, or an object cannot be copied as it is: it is not in the replica, and is not tried again.',
+    metric: own(metric),
+    periodSeconds: 300,
+  })),
   named('bytes-sent', {
     ...anyEvent,
     severity: 'ticket',

@@ -37,6 +37,9 @@ export const proofMetrics = {
   RowsDifferent: 'Count',
   /** Object versions that no event announced, sent through the normal path. By reconcile. */
   ObjectsFoundByReconcile: 'Count',
+  /** Object versions or events that were set aside for good: of them nothing is tried again. By the object functions. */
+  ObjectsRefused: 'Count',
+  ObjectsQuarantined: 'Count',
   BytesRead: 'Bytes',
   BytesSent: 'Bytes',
   BytesSaved: 'Bytes',

@@ -69,7 +69,13 @@ const breachesWithoutData = [
   'validation-overdue',
   'scrub-coverage',
 ]
-const fineWithoutData = ['bytes-sent', 'rows-differ', 'validation-failed']
+const fineWithoutData = [
+  'bytes-sent',
+  'objects-set-aside-quarantined',
+  'objects-set-aside-refused',
+  'rows-differ',
+  'validation-failed',
+]
 const perFunction = (): string[] =>
   functionNames().flatMap((name) => [`function-errors-${name}`, `function-throttles-${name}`])
 const mappings = (): string[] =>
@@ -310,7 +316,7 @@ describe('alarms', () => {
       buckets: [{ ...config.buckets[0]!, canary: undefined }],
     } as unknown as typeof config
     const names = Object.keys(alarmResources(few, 'prod', subjects))
-    expect(names.filter((name) => /Rows|Canary|Quarantine|ApplyChanges/.test(name))).toEqual([])
+    expect(names.filter((name) => /Rows|Canary|AlarmQuarantine|ApplyChanges/.test(name))).toEqual([])
     expect(Object.keys(thresholds(few)).filter((name) => /Rows|Canary/.test(name))).toEqual([])
   })
 
