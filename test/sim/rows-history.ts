@@ -128,8 +128,6 @@ const quiesce = async ({ world }: Stage): Promise<void> => {
 /** The records whose images the replica never had: they cannot be read, were not handed on, or Bigtable refused them. */
 const unreadOf = (world: World, source: Source): Set<unknown> => {
   const unread = new Set<unknown>()
-  const redrivenWhole = new Set<unknown>()
-  for (const { record } of world.quarantine.redriven.values()) redrivenWhole.add(record)
   const names = { partition: 'pk' }
   const isReadable = (record: unknown): boolean => {
     try {
@@ -139,13 +137,10 @@ const unreadOf = (world: World, source: Source): Set<unknown> => {
       return false
     }
   }
-  const stripped = new Set<string>()
-  for (const { record, sequenceNumber, streamArn } of world.quarantine.redriven.values())
-    if (!isReadable(record)) stripped.add(`${streamArn} ${sequenceNumber}`)
   for (const { record } of source.operations) {
     if (!record) continue
     const id = `${record.eventSourceARN} ${record.dynamodb.SequenceNumber}`
-    if (!isReadable(record) || stripped.has(id)) unread.add(record)
+    if (!isReadable(record) || world.stripped.has(id)) unread.add(record)
   }
   return unread
 }

@@ -51,6 +51,7 @@ const giveUp = async ({ world }: Lambda, records: readonly StreamRecord[]): Prom
   world.hazards.add(isWhole ? 'redriven with its payload' : 'redriven without payload')
   for (const record of records) {
     const { NewImage: _new, OldImage: _old, ...position } = record.dynamodb
+    if (!isWhole) world.stripped.add(`${record.eventSourceARN} ${numberOf(record)}`)
     await world.quarantine.put({
       v: 1,
       table: tableName,

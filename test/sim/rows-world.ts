@@ -41,6 +41,8 @@ export type World = {
   view: RowStore
   quarantine: MemoryQuarantine
   hazards: Set<Hazard>
+  /** Changes that were once handed on without their images, as `ARN NUMBER`: a redrive of one marks its past unknown. */
+  stripped: Set<string>
   /** Every mark of an unknown past that anybody wrote. */
   marks: Mark[]
   /** An item with an attribute `huge` is refused: as a row until that is put right, as the past of a change for ever or not at all. */
@@ -132,6 +134,7 @@ export const createWorld = (random: () => number, design: Design): World => {
     view: design.rows?.(rows) ?? rows,
     quarantine: createMemoryQuarantine(),
     hazards: new Set(),
+    stripped: new Set(),
     marks: [],
     refusals: { rows: true, history: random() < 0.5 },
     failureRate: 0,
