@@ -69,13 +69,8 @@ const breachesWithoutData = [
   'validation-overdue',
   'scrub-coverage',
 ]
-const fineWithoutData = [
-  'bytes-sent',
-  'objects-set-aside-quarantined',
-  'objects-set-aside-refused',
-  'rows-differ',
-  'validation-failed',
-]
+const setAside = ['objects-set-aside-quarantined', 'objects-set-aside-refused']
+const fineWithoutData = ['bytes-sent', ...setAside, 'rows-differ', 'validation-failed']
 const perFunction = (): string[] =>
   functionNames().flatMap((name) => [`function-errors-${name}`, `function-throttles-${name}`])
 const mappings = (): string[] =>

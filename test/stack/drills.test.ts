@@ -148,6 +148,7 @@ describe('a stack with its alarms', () => {
     for (const sk of [1, 2, 3]) await putRow(sk, `first ${sk}`)
     await until(() => isProtected('llama/v1/a.bin'), 'the first object')
     await untilAlarms('OK', [...lagAlarms, 'heartbeat-silent', 'dead-letters', 'quarantine'])
+    expect(await isProtected('llama/v1/a.bin')).toBe(true)
   })
 
   it('tells of a copy that fails, a stream that stands still and poison in the queues, and of their end', async () => {
@@ -220,6 +221,8 @@ describe('a stack with its alarms', () => {
   it('tells of silence: no function runs, and no metric arrives', async () => {
     await stack.runner().kill()
     await untilAlarms('ALARM', [...lagAlarms, 'heartbeat-silent'])
+    const silent = await alarms()
+    expect(lagAlarms.map((name) => silent.get(name))).toEqual(lagAlarms.map(() => 'ALARM'))
     await stack.restartRunner()
     await untilAlarms('OK', ['heartbeat-silent', 'rows-lag'])
   })
