@@ -10,6 +10,10 @@ const lanes = 8
 
 export const bucketOf = (rowKey: Uint8Array): number => ((rowKey[0] ?? 0) << 8) | (rowKey[1] ?? 0)
 
+/** The least key of a bucket; a key of one byte, which Lifeboat writes none of, is before those that it begins. */
+export const bucketStart = (bucket: number): Buffer =>
+  (bucket & 0xff) === 0 ? Buffer.of(bucket >> 8) : Buffer.of(bucket >> 8, bucket & 0xff)
+
 export type BucketDigests = {
   /** `digest` is the SHA-256 of the row with its key. */
   add(rowKey: Uint8Array, digest: Uint8Array): void

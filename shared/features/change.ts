@@ -76,6 +76,12 @@ export const itemKeyOf = (item: Item, names: KeyNames): ItemKey => ({
   ...(names.sort === undefined ? {} : { sort: keyValue(item, names.sort) }),
 })
 
+/** The key attributes alone, by which DynamoDB reads an item. */
+export const itemOfKey = (key: ItemKey, names: KeyNames): Item => ({
+  [names.partition]: key.partition,
+  ...(names.sort !== undefined && key.sort ? { [names.sort]: key.sort } : {}),
+})
+
 type Seen = { ApproximateCreationDateTime: number; Keys: object; SequenceNumber: string }
 
 const sightingIn = (seen: Seen, rule: TableRule, names: KeyNames): Sighting => {

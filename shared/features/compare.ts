@@ -1,10 +1,8 @@
 import { mapInOrder } from '../bounded.ts'
-import { CorruptError } from '../errors.ts'
-import { bucketCount, type BucketDigests, bucketOf, createBucketDigests } from './bucket-digests.ts'
-import { rowItemKey } from './cells.ts'
-import type { KeyNames, TableRule } from './change.ts'
+import { bucketCount, type BucketDigests, bucketOf, bucketStart, createBucketDigests } from './bucket-digests.ts'
+import { itemOfKey, type KeyNames, type TableRule } from './change.ts'
 import type { ItemSource } from './deps.ts'
-import { isTombstone, replicaDigest, sourceRow, type SourceRow } from './row-digest.ts'
+import { isTombstone, keyOfRow, replicaDigest, sourceRow, type SourceRow } from './row-digest.ts'
 import type { ItemKey } from './row-key.ts'
 import type { RowStore, StoredRow } from './row-store.ts'
 import { isStartKey } from './start.ts'
@@ -86,8 +84,6 @@ async function* missingOrChanged(
   }
 }
 
-const bucketStart = (bucket: number): Buffer => Buffer.of(bucket >> 8, bucket & 0xff)
-
 /** Ranges of the differing buckets; one goes on over buckets without rows, so that many buckets are few reads. */
 const rangesOf = (replica: BucketDigests, differs: (bucket: number) => boolean): { start: Buffer; end?: Buffer }[] => {
   const ranges: { start: Buffer; end?: Buffer }[] = []
@@ -105,15 +101,6 @@ const rangesOf = (replica: BucketDigests, differs: (bucket: number) => boolean):
   return ranges
 }
 
-const keyOfRow = (row: StoredRow): ItemKey | undefined => {
-  try {
-    return rowItemKey(row)
-  } catch (error) {
-    if (error instanceof CorruptError) return undefined
-    throw error
-  }
-}
-
 /** Lists the differing buckets in the replica, and asks the source for each row that says it has an item. */
 async function* extra(
   { source, rows }: Deps,
@@ -126,14 +113,8 @@ async function* extra(
       for await (const row of rows.scan(rule.target, range)) if (!isStartKey(row.key) && !isTombstone(row)) yield row
   }
   const look = async (row: StoredRow): Promise<Difference | undefined> => {
-    const key = keyOfRow(row)
-    const isOfTable = key !== undefined && (key.sort === undefined) === (names.sort === undefined)
-    const item = isOfTable
-      ? await source.get(rule.name, {
-          [names.partition]: key.partition,
-          ...(names.sort !== undefined && key.sort ? { [names.sort]: key.sort } : {}),
-        })
-      : undefined
+    const key = keyOfRow(row, names)
+    const item = key && (await source.get(rule.name, itemOfKey(key, names)))
     return item ? undefined : { kind: 'extra', rowKey: row.key, key }
   }
   for await (const found of mapInOrder(present(), getsInFlight, look)) if (found) yield found

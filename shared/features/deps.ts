@@ -3,6 +3,8 @@ import type { Clock, Random, Telemetry } from '../ports.ts'
 import type { RowStore } from './row-store.ts'
 import type { Item } from './item.ts'
 
+export type ItemPage = { items: Item[]; next?: Item }
+
 /** The table that rows come from. Items are as DynamoDB JSON. */
 export interface ItemSource {
   /** Names of the partition and the sort key. */
@@ -11,6 +13,10 @@ export interface ItemSource {
   get(table: string, key: Item): Promise<Item | undefined>
   /** Every item, page by page, strongly consistent. */
   scan(table: string): AsyncIterable<Item>
+  /** The same a page at a time, from behind the key where an earlier scan was left; `next` is absent on the last page. */
+  pages(table: string, from?: Item): AsyncIterable<ItemPage>
+  /** How many items the table says that it has: hours old, for an estimate. */
+  roughCount(table: string): Promise<number>
 }
 
 /** Where a change that cannot be applied is kept whole, until it is redriven. */

@@ -1,27 +1,25 @@
 import { ConflictError } from '../errors.ts'
-import { decodeCells } from './cells.ts'
-import type { TableRule } from './change.ts'
+import { itemOfKey, type KeyNames, type TableRule } from './change.ts'
 import type { RowsDeps } from './deps.ts'
-import { equalItems, type Item, omitAttributes } from './item.ts'
+import type { Item } from './item.ts'
+import { replicaDigest, sourceRow } from './row-digest.ts'
 import { encodeRowKey, type ItemKey } from './row-key.ts'
 import type { StoredRow } from './row-store.ts'
-import { backfillVersion, type ChangeVersion, newerVersion, readVersion, withNonce } from './version.ts'
+import { backfillVersion, type ChangeVersion, isVersion, newerVersion, withNonce } from './version.ts'
 import { rowWrite, unknownBefore } from './write.ts'
 
 /** Reading an item from its source again: the one repair of a row, used by redrive and by the validator. */
 
 const triesMax = 20
 
-const isEqual = (rule: TableRule, stored: StoredRow | undefined, item: Item | undefined): boolean => {
-  if (!stored?.marker) return item === undefined
-  if (stored.marker.tombstone || item === undefined) return stored.marker.tombstone === (item === undefined)
-  return equalItems(decodeCells(stored.cells), omitAttributes(item, rule.omit))
+/** By the cells as they are stored, so that whatever a comparison finds is written again. */
+const isEqual = (rule: TableRule, names: KeyNames, stored: StoredRow, item: Item | undefined): boolean => {
+  const found = replicaDigest(stored)
+  if (!item || !found) return item === undefined && found === undefined
+  return found.equals(sourceRow(rule, names, item).digest)
 }
 
-const keyItem = (key: ItemKey, names: { partition: string; sort?: string }): Item => ({
-  [names.partition]: key.partition,
-  ...(names.sort !== undefined && key.sort ? { [names.sort]: key.sort } : {}),
-})
+export type RereadDeps = Pick<RowsDeps, 'rows' | 'source' | 'telemetry' | 'clock' | 'random'>
 
 export type Reread = 'equal' | 'written'
 
@@ -31,7 +29,7 @@ export type Reread = 'equal' | 'written'
  * that was read first; when that moved, all is read again. Throws ConflictError where it keeps moving.
  */
 export const rereadRow = async (
-  deps: RowsDeps,
+  deps: RereadDeps,
   rule: TableRule,
   key: ItemKey,
   fence: ChangeVersion = backfillVersion,
@@ -40,10 +38,11 @@ export const rereadRow = async (
   const names = await deps.source.keys(rule.name)
   for (let tries = 0; tries < triesMax; tries += 1) {
     const [stored] = await deps.rows.read(rule.target, [rowKey])
-    const item = await deps.source.get(rule.name, keyItem(key, names))
-    const before = stored?.marker ? readVersion(stored.marker.version) : undefined
+    const item = await deps.source.get(rule.name, itemOfKey(key, names))
+    // One that is no version was not written by Lifeboat, and is replaced like any other.
+    const before = stored?.marker && isVersion(stored.marker.version) ? stored.marker.version : undefined
     const isFenced = before !== undefined && before >= fence
-    if (isFenced && isEqual(rule, stored, item)) return 'equal'
+    if (stored && isFenced && isEqual(rule, names, stored, item)) return 'equal'
     const version = withNonce(newerVersion(before ?? fence, fence), deps.random.hex(8))
     const time = Math.floor(deps.clock.now() / 1000)
     await deps.rows.history.append(rule.target, [unknownBefore({ rowKey, version, time })])

@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto'
-import { InvalidInputError } from '../errors.ts'
-import { rowCells } from './cells.ts'
+import { CorruptError, InvalidInputError } from '../errors.ts'
+import { rowCells, rowItemKey } from './cells.ts'
 import { itemKeyOf, type KeyNames, type TableRule } from './change.ts'
 import type { Item } from './item.ts'
 import { encodeRowKey, type ItemKey, type RowKey } from './row-key.ts'
 import type { StoredRow } from './row-store.ts'
+import { isVersion } from './version.ts'
 
 /** SHA-256 of a row: its key, then each column with its length before it, in the order of its qualifier's bytes. */
 const rowDigest = (rowKey: Uint8Array, cells: ReadonlyMap<string, Uint8Array>): Buffer => {
@@ -42,5 +43,17 @@ export const isTombstone = (row: StoredRow): boolean => row.marker?.tombstone ==
 /** The digest of a stored row; undefined where the row says that there is no item. */
 export const replicaDigest = (row: StoredRow | undefined): Buffer | undefined => {
   if (!row || isTombstone(row)) return undefined
-  return rowDigest(row.key, row.marker ? row.cells : unmarked)
+  return rowDigest(row.key, row.marker && isVersion(row.marker.version) ? row.cells : unmarked)
+}
+
+/** The key of the item that a row can be of; undefined where no item of such a table has this row. */
+export const keyOfRow = (row: StoredRow, names: KeyNames): ItemKey | undefined => {
+  try {
+    const key = rowItemKey(row)
+    const isOfTable = (key.sort === undefined) === (names.sort === undefined) && encodeRowKey(key).equals(row.key)
+    return isOfTable ? key : undefined
+  } catch (error) {
+    if (error instanceof CorruptError || error instanceof InvalidInputError) return undefined
+    throw error
+  }
 }

@@ -12,11 +12,22 @@ export type RowWrite = { key: Uint8Array; cells: Map<string, Uint8Array>; marker
 /** One change as it was before: the item's image before it, encoded, or undefined where there was none. */
 export type HistoryEntry = { key: Uint8Array; version: string; time: number; before: Uint8Array | 'absent' | 'unknown' }
 
+/** start <= key < end. */
+export type RowRange = {
+  start: Uint8Array
+  end?: Uint8Array
+  limit?: number
+  /** Every row, with its marker and without its cells. */
+  markersOnly?: boolean
+  /** Only rows with a cell of this second or later (the change's, or when somebody else wrote it): their keys, nothing else. */
+  changedSince?: number
+}
+
 export interface RowStore {
   /** The rows of `keys`, in their order; undefined where there is none. */
   read(table: string, keys: readonly Uint8Array[]): Promise<(StoredRow | undefined)[]>
-  /** Rows with start <= key < end in key order, as many pages as it takes. */
-  scan(table: string, range: { start: Uint8Array; end?: Uint8Array; limit?: number }): AsyncIterable<StoredRow>
+  /** Rows in key order, as many pages as it takes. */
+  scan(table: string, range: RowRange): AsyncIterable<StoredRow>
   /** One atomic check and mutation: writes unless the stored version is at least the written one. */
   applyIfNewer(table: string, row: RowWrite): Promise<'applied' | 'stale'>
   /** One atomic check and mutation: writes only while the stored version is exactly `expected` (undefined: no row). */

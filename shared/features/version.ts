@@ -48,10 +48,12 @@ export const compareVersions = (left: ChangeVersion, right: ChangeVersion): numb
 
 export const newerVersion = (left: ChangeVersion, right: ChangeVersion): ChangeVersion => (left < right ? right : left)
 
+export const isVersion = (text: string): text is ChangeVersion => /^\d{10}\.\d{40}\.[0-9a-f]{16}$/.test(text)
+
 /** A version as it was stored. Throws CorruptError on any other text. */
 export const readVersion = (text: string): ChangeVersion => {
-  if (!/^\d{10}\.\d{40}\.[0-9a-f]{16}$/.test(text)) throw new CorruptError(`not a version: ${JSON.stringify(text)}`)
-  return text as ChangeVersion
+  if (!isVersion(text)) throw new CorruptError(`not a version: ${JSON.stringify(text)}`)
+  return text
 }
 
 /** The parts of a version, the sequence number without leading zeros. Throws CorruptError on any other text. */

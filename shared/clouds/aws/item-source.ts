@@ -4,18 +4,18 @@ import {
   GetItemCommand,
   ResourceNotFoundException,
   ScanCommand,
-  type ScanCommandOutput,
+  type TableDescription,
 } from '@aws-sdk/client-dynamodb'
 import { buffer } from 'node:stream/consumers'
 import type { Readable } from 'node:stream'
 import { InvalidInputError, NotFoundError } from '../../errors.ts'
 import { parseItem } from '../../features/attribute-json.ts'
-import type { ItemSource } from '../../features/deps.ts'
+import type { ItemPage, ItemSource } from '../../features/deps.ts'
 import type { Item } from '../../features/item.ts'
 import { translated } from './errors.ts'
 
 type Command = GetItemCommand | ScanCommand
-type Answer = { Item?: unknown; Items?: unknown[] }
+type Answer = { Item?: unknown; Items?: unknown[]; LastEvaluatedKey?: unknown }
 
 const called = <T>(operation: string, table: string, call: () => Promise<T>): Promise<T> =>
   translated(`${operation} ${table}`, async () => {
@@ -50,12 +50,15 @@ const keepAnswer = (command: Command): (() => Answer) => {
   return () => JSON.parse(text) as Answer
 }
 
+const describe = async (client: DynamoDBClient, table: string): Promise<TableDescription | undefined> => {
+  const command = new DescribeTableCommand({ TableName: table })
+  return (await called('describe table', table, () => client.send(command))).Table
+}
+
 const describeKeys = async (client: DynamoDBClient, table: string): ReturnType<ItemSource['keys']> => {
-  const { Table } = await called('describe table', table, () =>
-    client.send(new DescribeTableCommand({ TableName: table })),
-  )
+  const description = await describe(client, table)
   const nameOf = (type: 'HASH' | 'RANGE'): string | undefined =>
-    Table?.KeySchema?.find(({ KeyType }) => KeyType === type)?.AttributeName
+    description?.KeySchema?.find(({ KeyType }) => KeyType === type)?.AttributeName
   const [partition, sort] = [nameOf('HASH'), nameOf('RANGE')]
   if (partition === undefined) throw new InvalidInputError(`table ${table} answered no partition key`)
   return sort === undefined ? { partition } : { partition, sort }
@@ -69,16 +72,25 @@ const getItem = async (client: DynamoDBClient, table: string, key: Item): Promis
   return item === undefined ? undefined : parseItem(item, `an item of ${table}`)
 }
 
-async function* scanItems(client: DynamoDBClient, table: string): AsyncGenerator<Item> {
-  let start: ScanCommandOutput['LastEvaluatedKey']
+async function* scanPages(client: DynamoDBClient, table: string, from?: Item): AsyncGenerator<ItemPage> {
+  let start = from
   do {
-    const from = start === undefined ? {} : { ExclusiveStartKey: start }
-    const command = new ScanCommand({ TableName: table, ConsistentRead: true, ...from })
+    const command = new ScanCommand({
+      TableName: table,
+      ConsistentRead: true,
+      ...(start === undefined ? {} : { ExclusiveStartKey: start }),
+    })
     const answer = keepAnswer(command)
-    const page = await called('scan', table, () => client.send(command))
-    for (const item of answer().Items ?? []) yield parseItem(item, `an item of ${table}`)
-    start = page.LastEvaluatedKey
+    await called('scan', table, () => client.send(command))
+    const { Items: items = [], LastEvaluatedKey: last } = answer()
+    start = last === undefined ? undefined : parseItem(last, `the last key of a page of ${table}`)
+    const page = { items: items.map((item) => parseItem(item, `an item of ${table}`)) }
+    yield start === undefined ? page : { ...page, next: start }
   } while (start !== undefined)
+}
+
+async function* scanItems(client: DynamoDBClient, table: string): AsyncGenerator<Item> {
+  for await (const { items } of scanPages(client, table)) yield* items
 }
 
 /**
@@ -96,5 +108,7 @@ export const createItemSource = (dynamodb: DynamoDBClient): ItemSource => {
     },
     get: (table, key) => getItem(dynamodb, table, key),
     scan: (table) => scanItems(dynamodb, table),
+    pages: (table, from) => scanPages(dynamodb, table, from),
+    roughCount: async (table) => (await describe(dynamodb, table))?.ItemCount ?? 0,
   }
 }

@@ -1,11 +1,48 @@
-import type { RowStore } from '../../features/row-store.ts'
+import type { RowRange, RowStore, StoredRow } from '../../features/row-store.ts'
 import { type BigtableOptions, createBigtable } from './bigtable-client.ts'
-import { historyRange, laterThanFilter, toHistoryEntry } from './bigtable-history.ts'
-import { readRows, scanRows, type Store, toStoredRow } from './bigtable-read.ts'
+import { historyRange, laterThanFilter, micros, toHistoryEntry } from './bigtable-history.ts'
+import { readRows, scanRows, type Store, toStoredRow, type Wire } from './bigtable-read.ts'
 import type { RetryOptions } from './bigtable-retry.ts'
+import type { RowRead } from './bigtable-rows.ts'
 import { checkAndMutate, versionFilter, writeHistory } from './bigtable-write.ts'
 
 export type BigtableRowStore = RowStore & { close(): Promise<void> }
+
+/** A row without a marker was not written by Lifeboat, and is there all the same: a cell of it comes, empty. */
+const markersFilter: Wire = {
+  interleave: {
+    filters: [
+      { familyNameRegexFilter: 'm' },
+      {
+        chain: {
+          filters: [{ familyNameRegexFilter: 'd' }, { cellsPerRowLimitFilter: 1 }, { stripValueTransformer: true }],
+        },
+      },
+    ],
+  },
+}
+
+/** Cells carry the change's time. */
+const changedSinceFilter = (second: number): Wire => ({
+  chain: {
+    filters: [
+      { timestampRangeFilter: { startTimestampMicros: micros(second) } },
+      { cellsPerRowLimitFilter: 1 },
+      { stripValueTransformer: true },
+    ],
+  },
+})
+
+const filterOf = ({ markersOnly = false, changedSince }: RowRange): Wire | undefined => {
+  if (changedSince !== undefined) return changedSinceFilter(changedSince)
+  return markersOnly ? markersFilter : undefined
+}
+
+const withoutCells = (row: RowRead): StoredRow => {
+  const { key, marker } = toStoredRow(row)
+  // The empty value of a filter that asks for keys alone is no version.
+  return { key, cells: new Map(), ...(marker?.version && { marker }) }
+}
 
 const historyOf = (table: string): string => `${table}-history`
 
@@ -21,7 +58,9 @@ export const createBigtableRowStore = (options: BigtableOptions & Partial<RetryO
     read: (table, keys) => readRows(store, table, keys),
     scan: async function* (table, range) {
       if (range.limit === 0) return
-      for await (const row of scanRows(store, table, range)) yield toStoredRow(row)
+      const filter = filterOf(range)
+      for await (const row of scanRows(store, table, { ...range, ...(filter && { filter }) }))
+        yield filter ? withoutCells(row) : toStoredRow(row)
     },
     applyIfNewer: async (table, row) => {
       const filter = versionFilter({ startValueClosed: Buffer.from(row.marker.version) })

@@ -1,5 +1,5 @@
 import { InvalidInputError, NotFoundError } from '../../errors.ts'
-import type { ItemSource } from '../../features/deps.ts'
+import type { ItemPage, ItemSource } from '../../features/deps.ts'
 import type { Item } from '../../features/item.ts'
 
 type Keys = { partition: string; sort?: string }
@@ -29,8 +29,26 @@ const idOf = ({ partition, sort }: Keys, item: Item): string => {
   return sort === undefined ? first : `${first.length}\0${first}${textOf(item, sort)}`
 }
 
-/** Tables of items, numbers in canonical form, as a source of rows. */
-export const createMemoryItems = (tables: Record<string, Keys> = {}): MemoryItems => {
+const keyOf = ({ partition, sort }: Keys, item: Item): Item =>
+  Object.fromEntries(Object.entries(item).filter(([name]) => name === partition || name === sort))
+
+/** As DynamoDB does, a page goes on behind a key that is gone meanwhile; what was put since comes last, or not at all. */
+async function* pagesOf({ keys, items }: Table, pageItems: number, from?: Item): AsyncGenerator<ItemPage> {
+  const ids = [...items.keys()].toSorted()
+  const behind = from === undefined ? undefined : idOf(keys, from)
+  const left = behind === undefined ? ids : ids.filter((id) => id > behind)
+  for (let at = 0; at === 0 || at < left.length; at += pageItems) {
+    const page = left.slice(at, at + pageItems).map((id) => items.get(id))
+    const found = page.filter((item) => item !== undefined)
+    const last = found.at(-1)
+    const isLast = at + pageItems >= left.length
+    if (isLast) yield { items: found }
+    else if (last) yield { items: found, next: keyOf(keys, last) }
+  }
+}
+
+/** Tables of items, numbers in canonical form, as a source of rows; `pageItems` are in a page. */
+export const createMemoryItems = (tables: Record<string, Keys> = {}, pageItems = 100): MemoryItems => {
   const all = new Map<string, Table>()
   const create = (table: string, keys: Keys): void => void all.set(table, { keys, items: new Map() })
   for (const [table, keys] of Object.entries(tables)) create(table, keys)
@@ -64,5 +82,7 @@ export const createMemoryItems = (tables: Record<string, Keys> = {}): MemoryItem
     scan: async function* (table) {
       yield* find(table).items.values()
     },
+    pages: (table, from) => pagesOf(find(table), pageItems, from),
+    roughCount: async (table) => find(table).items.size,
   }
 }

@@ -65,10 +65,14 @@ const createPort = (tableOf: (name: string) => Table): RowStore => {
         return row && copyRow(row)
       })
     },
-    scan: async function* (table, { start, end, limit = Infinity }) {
+    scan: async function* (table, { start, end, limit = Infinity, markersOnly = false, changedSince }) {
       const [from, to] = [textOf(start), end && textOf(end)]
-      const within = inOrder(tableOf(table).rows).filter(([key]) => key >= from && (to === undefined || key < to))
-      for (const [, row] of within.slice(0, limit)) yield copyRow(row)
+      const within = inOrder(tableOf(table).rows)
+        .filter(([key]) => key >= from && (to === undefined || key < to))
+        .filter(([, { marker }]) => changedSince === undefined || !marker || marker.time >= changedSince)
+      for (const [, row] of within.slice(0, limit))
+        if (changedSince !== undefined) yield { key: Buffer.from(row.key), cells: new Map() }
+        else yield copyRow(markersOnly ? { ...row, cells: new Map() } : row)
     },
     applyIfNewer: async (name, row) => {
       const table = tableOf(name)
