@@ -1,13 +1,16 @@
 import { NotFoundError } from '../../errors.ts'
-import type { HistoryEntry, RowStore, RowWrite, StoredRow } from '../../features/row-store.ts'
+import type { HistoryEntry, RowStore, StoredRow } from '../../features/row-store.ts'
 import { type OnStep, withSteps } from './steps.ts'
 
-type Table = { rows: Map<string, StoredRow>; history: Map<string, Map<string, HistoryEntry>> }
+/** `order` has the keys of `rows` in order, once they were asked for. */
+type Table = { rows: Map<string, StoredRow>; order?: string[]; history: Map<string, Map<string, HistoryEntry>> }
 
 /** The store with what only a test may do. */
 export type MemoryRowStore = RowStore & {
   /** Copies of a table's rows in key order. */
   rows(table: string): StoredRow[]
+  /** Writes a row, or with undefined removes it, behind the back of whoever replicates. */
+  tamper(table: string, key: Uint8Array, row: StoredRow | undefined): void
   /** How many history entries a table has. */
   historyCount(table: string): number
 }
@@ -54,7 +57,37 @@ const appendHistory = ({ history }: Table, entries: readonly HistoryEntry[]): vo
   }
 }
 
-const write = (table: Table, row: RowWrite): void => void table.rows.set(textOf(row.key), copyRow(row))
+/** Where a key is, or would be. */
+const positionOf = (order: readonly string[], key: string): number => {
+  let [low, high] = [0, order.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((order[middle] ?? '') < key) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+const orderOf = (table: Table): string[] => (table.order ??= [...table.rows.keys()].toSorted())
+
+const write = (table: Table, row: StoredRow): void => {
+  const key = textOf(row.key)
+  const { order, rows } = table
+  if (order && !rows.has(key)) order.splice(positionOf(order, key), 0, key)
+  rows.set(key, copyRow(row))
+}
+
+/** In order, a row as it is when its turn comes; keys that come or go meanwhile move nothing. */
+function* rowsBetween(table: Table, from: string, to: string | undefined): Generator<StoredRow> {
+  let key = orderOf(table)[positionOf(orderOf(table), from)]
+  while (key !== undefined && (to === undefined || key < to)) {
+    const row = table.rows.get(key)
+    if (row) yield row
+    const order = orderOf(table)
+    const at = positionOf(order, key)
+    key = order[at] === key ? order[at + 1] : order[at]
+  }
+}
 
 const createPort = (tableOf: (name: string) => Table): RowStore => {
   return {
@@ -67,12 +100,14 @@ const createPort = (tableOf: (name: string) => Table): RowStore => {
     },
     scan: async function* (table, { start, end, limit = Infinity, markersOnly = false, changedSince }) {
       const [from, to] = [textOf(start), end && textOf(end)]
-      const within = inOrder(tableOf(table).rows)
-        .filter(([key]) => key >= from && (to === undefined || key < to))
-        .filter(([, { marker }]) => changedSince === undefined || !marker || marker.time >= changedSince)
-      for (const [, row] of within.slice(0, limit))
+      let left = limit
+      for (const row of rowsBetween(tableOf(table), from, to)) {
+        if (left <= 0) return
+        if (changedSince !== undefined && row.marker && row.marker.time < changedSince) continue
+        left -= 1
         if (changedSince !== undefined) yield { key: Buffer.from(row.key), cells: new Map() }
         else yield copyRow(markersOnly ? { ...row, cells: new Map() } : row)
+      }
     },
     applyIfNewer: async (name, row) => {
       const table = tableOf(name)
@@ -113,6 +148,12 @@ export const createMemoryRowStore = (options: { tables?: readonly string[]; onSt
   return {
     ...watched,
     rows: (table) => inOrder(tableOf(table).rows).map(([, row]) => copyRow(row)),
+    tamper: (name, key, row) => {
+      const table = tableOf(name)
+      table.rows.delete(textOf(key))
+      delete table.order
+      if (row) write(table, row)
+    },
     historyCount: (table) => {
       const perKey = Array.from(tableOf(table).history.values(), ({ size }) => size)
       return perKey.reduce((sum, size) => sum + size, 0)
