@@ -35,6 +35,8 @@ export type RowsEnv = BaseEnv & {
   bigtableEndpoint?: string
 }
 
+export type CompareRowsEnv = Omit<RowsEnv, 'quarantineBucket'> & Pick<Env, 'ledgerTable' | 'gcsEndpoint'>
+
 const required = (name: string): string => {
   const value = process.env[name]
   if (value === undefined || value === '')
@@ -91,8 +93,7 @@ export const readLagEnv = (): LagEnv => ({
   segmentsDeadQueueUrl: required('SEGMENTS_DEAD_QUEUE_URL'),
 })
 
-/** The environment of the functions that replicate rows. */
-export const readRowsEnv = (): RowsEnv => {
+const readBigtableEnv = (): Omit<RowsEnv, 'quarantineBucket'> => {
   const base = readBaseEnv()
   const { bigtableInstance } = base.config.replica
   if (bigtableInstance === undefined)
@@ -100,8 +101,17 @@ export const readRowsEnv = (): RowsEnv => {
   const bigtableEndpoint = emulatorOf('BIGTABLE_ENDPOINT', base.stage)
   return {
     ...base,
-    quarantineBucket: required('QUARANTINE_BUCKET'),
     bigtableInstance,
     ...(bigtableEndpoint === undefined ? {} : { bigtableEndpoint }),
   }
+}
+
+/** The environment of the functions that replicate rows. */
+export const readRowsEnv = (): RowsEnv => ({ ...readBigtableEnv(), quarantineBucket: required('QUARANTINE_BUCKET') })
+
+/** The environment of the function that compares rows. */
+export const readCompareRowsEnv = (): CompareRowsEnv => {
+  const env = readBigtableEnv()
+  const gcsEndpoint = emulatorOf('GCS_ENDPOINT', env.stage)
+  return { ...env, ledgerTable: required('LEDGER_TABLE'), ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }) }
 }

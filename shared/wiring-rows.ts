@@ -12,7 +12,7 @@ import { awsClient, openGoogleAuth, systemClock, systemRandom } from './wiring-c
 
 export type RowsWiring = { deps: RowsDeps; env: RowsEnv; flush: () => void }
 
-export const openRows = (env: RowsEnv, s3: S3Client): RowsDeps['rows'] => {
+export const openRows = (env: Omit<RowsEnv, 'quarantineBucket'>, s3: S3Client): RowsDeps['rows'] => {
   const { project, appProfile } = env.config.replica
   const options = {
     projectId: project,

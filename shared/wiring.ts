@@ -9,14 +9,14 @@ import { createS3Source } from './clouds/aws/s3-source.ts'
 import { createSqsQueue } from './clouds/aws/sqs-queue.ts'
 import { createGcsBlobStore } from './clouds/gcp/blob-store.ts'
 import { createStorage } from './clouds/gcp/storage-client.ts'
-import { type Env, readEnv } from './env.ts'
+import { type BaseEnv, type Env, readEnv } from './env.ts'
 import { createTelemetry } from './telemetry.ts'
 import type { WeightsDeps } from './weights/deps.ts'
 import { awsClient, openGoogleAuth, systemClock, systemRandom } from './wiring-common.ts'
 
 /** Builds what a function that replicates objects needs from its environment, once, in its init phase. */
 
-export const openStorage = (env: Env, s3: S3Client) => {
+export const openStorage = (env: BaseEnv & Pick<Env, 'gcsEndpoint'>, s3: S3Client) => {
   const { project } = env.config.replica
   if (env.gcsEndpoint !== undefined)
     return createStorage({ projectId: project, endpoint: env.gcsEndpoint, token: env.serviceAccount })

@@ -113,8 +113,9 @@ export const stackSettings = (config: Config) => {
     objectArns: config.buckets.map(({ name, prefix }) =>
       sub(`arn:\${AWS::Partition}:s3:::${name}/${literal(prefix)}*`),
     ),
-    /** The file of what replicates rows: nothing of it is deployed without a table. */
+    /** The files of what replicates and compares rows: nothing of it is deployed without a table. */
     rowsFile: config.tables.length > 0 ? 'rows.yml' : 'no-rows.yml',
+    compareRowsFile: config.tables.length > 0 ? 'compare-rows.yml' : 'no-rows.yml',
     thresholdParameters: thresholdParameters(config),
     streamMappings: streamMappings(config),
     streamArns: config.tables.flatMap(({ streams }) => streams.map(({ arn }) => arn)),

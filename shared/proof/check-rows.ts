@@ -9,7 +9,15 @@ import { partsRefSchema, readParts, writeParts } from './parts.ts'
 import type { ProofState } from './proof-state.ts'
 import { concludeReport, type Report, writeReport } from './report.ts'
 import { recentHours } from './rows-phases.ts'
-import { beginWork, type CompareDeps, packWork, type RowsMode, type RowsWork, runSchema, unpackWork } from './rows-work.ts'
+import {
+  beginWork,
+  type CompareDeps,
+  packWork,
+  type RowsMode,
+  type RowsWork,
+  runSchema,
+  unpackWork,
+} from './rows-work.ts'
 
 /**
  * The comparison of a table as a schedule calls it: what changed lately every hour, the whole table every day. A run goes on

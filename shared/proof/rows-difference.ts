@@ -36,7 +36,8 @@ const columnsThatDiffer = (rule: TableRule, { key, item, row }: Difference): str
 
 const detailOf = (rule: TableRule, difference: Difference): string => {
   const { kind, key, row } = difference
-  if (kind === 'missing') return row ? 'the row says that the item was deleted, and the source has it' : 'there is no row'
+  if (kind === 'missing')
+    return row ? 'the row says that the item was deleted, and the source has it' : 'there is no row'
   if (kind === 'extra') return key ? 'the source has no such item' : 'no item of the table has such a row'
   const columns = columnsThatDiffer(rule, difference)
   if (!columns) return 'the item cannot be held by Bigtable'

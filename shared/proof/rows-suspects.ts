@@ -10,7 +10,8 @@ import type { CompareDeps, RowsWork, Sight, Suspect } from './rows-work.ts'
 /**
  * Whether what differed at first differs in truth. A look reads the row, then its item. Once the feature time has passed the
  * look, every change of the item up to it was applied; where the row's version is still the same, none was, so that the two
- * must be equal, or differ in truth. Where the version moved, the look counts anew. Without a feature time the time within
+ * must be equal, or differ in truth. Where the version moved, the look counts anew, some times: a change replaces the whole row,
+ * so whatever was wrong with it is gone. Without a feature time the time within
  * which changes are applied stands for it, and the item must not have moved either.
  */
 
@@ -29,6 +30,7 @@ const firstLookMs = 5000
 const skewMs = 5000
 /** After so long the feature time stands still, or the row moves faster than it can be looked at. */
 const patienceMs = 3_600_000
+const movesMax = 5
 const looksPerRead = 500
 const getsInFlight = 32
 
@@ -79,12 +81,17 @@ async function* looksAt(deps: CompareDeps, work: RowsWork, due: readonly Suspect
   }
 }
 
-type Verdict = 'equal' | 'differs' | 'again' | 'unsettled'
+type Verdict = 'equal' | 'differs' | 'again' | 'overtaken' | 'unsettled'
 
-const judge = (deps: CompareDeps, { kind, suspect, sight }: Look, moment: Moment): Verdict => {
+const hasMoved = ({ suspect, sight }: Pick<Look, 'suspect' | 'sight'>): boolean =>
+  suspect.sight !== undefined && suspect.sight.version !== sight.version
+
+const judge = (deps: CompareDeps, found: Look, moment: Moment): Verdict => {
+  const { kind, suspect, sight } = found
   if (kind === 'equal') return 'equal'
+  if (hasMoved(found)) return suspect.moves >= movesMax ? 'overtaken' : 'again'
   const before = suspect.sight
-  if (before && before.version === sight.version) {
+  if (before) {
     const isExact = moment.featureTime !== undefined && hasPassed(before, deps, moment)
     // Neither side moved: within the usual time, or within all of the patience where the feature time stands still.
     const isStill = before.item === sight.item
@@ -108,11 +115,12 @@ export async function* settleSuspects(deps: CompareDeps, work: RowsWork): AsyncG
     counts.looks += 1
     const verdict = judge(deps, { suspect, sight, ...found }, moment)
     if (verdict === 'again') {
-      work.suspects.set(suspect.row, { ...suspect, sight })
+      const moves = suspect.moves + (hasMoved({ suspect, sight }) ? 1 : 0)
+      work.suspects.set(suspect.row, { ...suspect, moves, sight })
       continue
     }
     work.suspects.delete(suspect.row)
-    if (verdict === 'unsettled') counts.unsettled += 1
+    if (verdict === 'overtaken' || verdict === 'unsettled') counts[verdict] += 1
     else if (verdict === 'differs' && found.kind !== 'equal') yield { ...found, kind: found.kind }
   }
 }

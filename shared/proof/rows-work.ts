@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { Config } from '../config.ts'
 import { bucketCount, bucketStart } from '../features/bucket-digests.ts'
 import { itemToJson } from '../features/attribute-json.ts'
 import type { TableRule } from '../features/change.ts'
@@ -34,7 +35,9 @@ const countsSchema = z.object({
   extra: z.number(),
   changed: z.number(),
   repaired: z.number(),
-  /** Changed too often to be told. */
+  /** Written anew by later changes at every look: what differed is gone. */
+  overtaken: z.number(),
+  /** Not told within an hour: the item moves, and its row does not. */
   unsettled: z.number(),
 })
 export type RowsCounts = z.infer<typeof countsSchema>
@@ -52,6 +55,7 @@ export const noCounts = (): RowsCounts => ({
   extra: 0,
   changed: 0,
   repaired: 0,
+  overtaken: 0,
   unsettled: 0,
 })
 
@@ -86,6 +90,8 @@ const suspectSchema = z.object({
   row: z.string(),
   item: z.string().optional(),
   since: z.number(),
+  /** How many looks found a newer version than the one before. */
+  moves: z.number().default(0),
   sight: sightSchema.optional(),
 })
 export type Suspect = z.infer<typeof suspectSchema>
@@ -142,7 +148,10 @@ const isDiffering = ({ differing }: RowsWork, bucket: number): boolean =>
   ((differing[bucket >> 3] ?? 0) & (1 << (bucket & 7))) !== 0
 
 /** The next run of differing buckets from one on; `end` is absent after the last bucket. */
-export const nextDiffering = (work: RowsWork, from: number): { start: Buffer; end?: Buffer; next: number } | undefined => {
+export const nextDiffering = (
+  work: RowsWork,
+  from: number,
+): { start: Buffer; end?: Buffer; next: number } | undefined => {
   let first = from
   while (first < bucketCount && !isDiffering(work, first)) first += 1
   if (first >= bucketCount) return undefined
@@ -159,6 +168,9 @@ export const addFinding = ({ run }: RowsWork, finding: Finding): void => {
 export const suspectRow = (work: RowsWork, rowKey: Uint8Array, since: number, keyItem?: Item): void => {
   const row = Buffer.from(rowKey).toString('hex')
   if (work.suspects.has(row)) return
-  work.suspects.set(row, { row, since, ...(keyItem && { item: JSON.stringify(itemToJson(keyItem)) }) })
+  work.suspects.set(row, { row, since, moves: 0, ...(keyItem && { item: JSON.stringify(itemToJson(keyItem)) }) })
   work.run.counts.suspects += 1
 }
+
+/** A change may take as long as the RPO allows, and a minute is a time in which a shard is read many times. */
+export const settleMsOf = ({ rpo }: Pick<Config, 'rpo'>): number => 1000 * Math.max(60, rpo.rowsSeconds)

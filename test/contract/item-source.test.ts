@@ -86,10 +86,31 @@ describe.each([
     expect(found.filter(({ pk }) => pk && 'S' in pk && pk.S === 'large')).toHaveLength(30)
   })
 
+  it('goes on behind the key where pages were left, whatever became of it', async () => {
+    const found: Item[] = []
+    let from: Item | undefined
+    for (let pages = 0; pages < 100; pages += 1) {
+      let left: Item | undefined
+      for await (const { items, next } of opened.source.pages('both', from)) {
+        found.push(...items)
+        left = next
+        break
+      }
+      from = left && (JSON.parse(JSON.stringify(left)) as Item)
+      if (!from) break
+    }
+    expect(from).toBeUndefined()
+    expect(hex(found)).toEqual(hex(await toArray(opened.source.scan('both'))))
+    expect(await opened.source.roughCount('both')).toBeGreaterThanOrEqual(0)
+    const pages = await toArray(opened.source.pages('single', { id: { B: new Uint8Array([0, 255, 1]) } }))
+    expect(pages).toEqual([{ items: [] }])
+  })
+
   it('throws NotFoundError for a table that is not there', async () => {
     await expect(opened.source.keys('missing')).rejects.toThrow(NotFoundError)
     await expect(opened.source.get('missing', keyOf('a', 1))).rejects.toThrow(NotFoundError)
     await expect(toArray(opened.source.scan('missing'))).rejects.toThrow(NotFoundError)
+    await expect(toArray(opened.source.pages('missing'))).rejects.toThrow(NotFoundError)
   })
 })
 

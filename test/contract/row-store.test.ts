@@ -117,6 +117,22 @@ describe.each(targets)('a row store on $name', (target) => {
     expect(plain(row)).toEqual(plainOf(rowOf('s\xff\xff', 1, { key: 's\xff\xff' })))
   })
 
+  it('scans every row for its marker alone, and those of a second and later for their keys', async () => {
+    for (const version of [1, 2, 3])
+      await store.applyIfNewer('other', rowOf(`w${version}`, version, { a: 'x', b: 'y' }))
+    await store.applyIfNewer('other', rowOf('w4', 4, {}, true))
+    const range = { start: bytes('w'), end: bytes('x') }
+    const marked = await collect(store.scan('other', { ...range, markersOnly: true }))
+    expect(marked.map(plain)).toEqual(
+      [1, 2, 3, 4].map((version) => plainOf(rowOf(`w${version}`, version, {}, version === 4))),
+    )
+    const { time } = rowOf('w', 3).marker
+    const late = await collect(store.scan('other', { ...range, changedSince: time }))
+    expect(late.map(plain)).toEqual(['w3', 'w4'].map((key) => ({ key, cells: {}, marker: undefined })))
+    expect(await keysOf(store.scan('other', { ...range, changedSince: time + 2 }))).toEqual([])
+    expect(await keysOf(store.scan('other', { ...range, changedSince: time, limit: 1 }))).toEqual(['w3'])
+  })
+
   it('one of many writers at once has the last word: the newest', async () => {
     const versions = Array.from({ length: 40 }, (_, index) => ((index * 17) % 40) + 1)
     const outcomes = await Promise.all(

@@ -96,7 +96,13 @@ const changesOfRows: Record<string, { eventName: string; isTimeToLive: boolean }
   ],
   'dynamodb-stream-expired.json': [{ eventName: 'REMOVE', isTimeToLive: true }],
 }
-const calls = ['redrive.json', 'schedule-reconcile.json', 'schedule-sweep.json']
+const calls = [
+  'compare-rows.json',
+  'redrive.json',
+  'schedule-compare-rows.json',
+  'schedule-reconcile.json',
+  'schedule-sweep.json',
+]
 
 /** The one record of an SQS event, held to what SQS itself would have made of its body. */
 const messageOf = (name: string, queue: string): string => {
@@ -164,10 +170,10 @@ describe('the sample events', () => {
       expect(rowWrite(rule, { ...change, item: change.after }).marker.time).toBe(change.time)
   })
 
-  test('schedule-reconcile.json is the input of the deployed schedule', () => {
-    const template = readFileSync(new URL('../../infra/aws/reconcile.yml', import.meta.url), 'utf8')
+  test.each(['reconcile', 'compare-rows'])('schedule-%s.json is the input of the deployed schedule', (name) => {
+    const template = readFileSync(new URL(`../../infra/aws/${name}.yml`, import.meta.url), 'utf8')
     expect(template).toContain(
-      `input: ${JSON.stringify(read('schedule-reconcile.json')).replace(/"(\w+)":"(\w+)"/, ' $1: $2 ')}`,
+      `input: ${JSON.stringify(read(`schedule-${name}.json`)).replace(/"(\w+)":"([\w-]+)"/, ' $1: $2 ')}`,
     )
   })
 

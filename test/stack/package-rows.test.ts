@@ -123,13 +123,20 @@ describe('the packaged stack with tables', () => {
     expect(statementsOf('RedriveRole').get('ListQuarantine')?.Condition).toEqual({
       StringLike: { 's3:prefix': ['quarantine/*', 'aws/lambda/*'] },
     })
-    for (const name of ['ApplyChanges', 'Redrive']) {
+    expect(places('CompareRowsRole')).toEqual({
+      'dynamodb:DescribeTable,dynamodb:GetItem,dynamodb:Scan': tables,
+      'dynamodb:GetItem,dynamodb:PutItem': { 'Fn::GetAtt': ['LedgerTable', 'Arn'] },
+    })
+    expect(statementsOf('CompareRowsRole').get('State')?.Condition).toEqual({
+      'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['proof#*'] },
+    })
+    for (const name of ['ApplyChanges', 'Redrive', 'CompareRows']) {
       expect(properties(`${name}LambdaFunction`)['Role']).toEqual({ 'Fn::Sub': `\${${name}Role.Arn}` })
       const { Variables } = properties(`${name}LambdaFunction`)['Environment'] as { Variables: Properties }
-      expect(Variables).toMatchObject({
-        GCP_SERVICE_ACCOUNT: 'lifeboat-rows@lifeboat-local.iam.gserviceaccount.com',
-        QUARANTINE_BUCKET: { Ref: 'FailedBatchesBucket' },
-      })
+      expect(Variables['GCP_SERVICE_ACCOUNT']).toBe('lifeboat-rows@lifeboat-local.iam.gserviceaccount.com')
+      expect(Variables['QUARANTINE_BUCKET']).toEqual(
+        name === 'CompareRows' ? undefined : { Ref: 'FailedBatchesBucket' },
+      )
       for (const { Action } of statementsOf(`${name}Role`).values()) expect(Action.join()).not.toContain('*')
     }
   })
@@ -169,10 +176,10 @@ describe('the packaged stack with tables', () => {
   })
 
   it('carries the client of Bigtable in the functions that touch rows alone, without its admin', () => {
-    const bundles = ['plan-object', 'copy-segment', 'commit-object', 'measure-lag', 'apply-changes', 'redrive']
+    const bundles = ['plan-object', 'copy-segment', 'commit-object', 'measure-lag', 'apply-changes', 'compare-rows', 'redrive']
     const has = (text: string): string[] =>
       bundles.filter((name) => readFileSync(join(buildDir, name, `functions/${name}.mjs`), 'utf8').includes(text))
-    expect(has('CheckAndMutateRow')).toEqual(['measure-lag', 'apply-changes', 'redrive'])
+    expect(has('CheckAndMutateRow')).toEqual(['measure-lag', 'apply-changes', 'compare-rows', 'redrive'])
     expect(has('GenerateConsistencyToken')).toEqual([])
   })
 

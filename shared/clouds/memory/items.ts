@@ -33,7 +33,7 @@ const keyOf = ({ partition, sort }: Keys, item: Item): Item =>
   Object.fromEntries(Object.entries(item).filter(([name]) => name === partition || name === sort))
 
 /** As DynamoDB does, a page goes on behind a key that is gone meanwhile; what was put since comes last, or not at all. */
-async function* pagesOf({ keys, items }: Table, pageItems: number, from?: Item): AsyncGenerator<ItemPage> {
+function* pagesOf({ keys, items }: Table, pageItems: number, from?: Item): Generator<ItemPage> {
   const ids = [...items.keys()].toSorted()
   const behind = from === undefined ? undefined : idOf(keys, from)
   const left = behind === undefined ? ids : ids.filter((id) => id > behind)
@@ -82,7 +82,9 @@ export const createMemoryItems = (tables: Record<string, Keys> = {}, pageItems =
     scan: async function* (table) {
       yield* find(table).items.values()
     },
-    pages: (table, from) => pagesOf(find(table), pageItems, from),
+    pages: async function* (table, from) {
+      yield* pagesOf(find(table), pageItems, from)
+    },
     roughCount: async (table) => find(table).items.size,
   }
 }
