@@ -6,6 +6,7 @@ import { findDefaultCredentials } from '../shared/clouds/gcp/default-credentials
 import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
 import { type Config, parseConfig } from '../shared/config.ts'
 import { InvalidInputError, NotFoundError } from '../shared/errors.ts'
+import type { ItemSource } from '../shared/features/deps.ts'
 import type { RowStore } from '../shared/features/row-store.ts'
 import type { BlobStore } from '../shared/ports.ts'
 
@@ -25,6 +26,8 @@ export type RowsPlace = { projectId: string; instanceId: string; appProfileId?: 
 
 export type OpenedRows = { rows: RowStore; close(): Promise<void> }
 
+export type OpenedItems = { source: ItemSource; close(): void }
+
 /** What a command may touch. Tests give their own streams, environment, clock and replica. */
 export type CliContext = {
   stdout: Output
@@ -39,6 +42,9 @@ export type CliContext = {
   openReplica(options: GlobalOptions): Promise<{ store: BlobStore; url: string }>
   /** The rows of a Bigtable instance as the restorer sees them. */
   openRows(place: RowsPlace): Promise<OpenedRows>
+  /** The tables of the source, with AWS credentials. */
+  openItems(place: { region: string }): Promise<OpenedItems>
+  wait(ms: number): Promise<void>
 }
 
 export const configFileDefault = 'lifeboat.yml'

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type CliContext, openGcsReplica } from './context.ts'
 import { exitCodes, InterruptedError } from './exit-codes.ts'
 import { openBigtableRows } from './open-rows.ts'
@@ -25,6 +26,9 @@ export const main = async (): Promise<void> => {
     signal: interrupt.signal,
     openReplica: (options) => openGcsReplica(context, options),
     openRows: (place) => openBigtableRows(context, place),
+    // Loaded by the command that reads the source alone.
+    openItems: async (place) => (await import('../shared/clouds/aws/open-items.ts')).openItems(place),
+    wait: (ms) => sleep(ms, undefined, { signal: interrupt.signal }),
   }
   const code = await run(process.argv.slice(2), context)
   // Requests that an interrupt left behind would keep the process alive.

@@ -3,6 +3,7 @@ import { LifeboatError } from '../shared/errors.ts'
 import manifest from '../package.json' with { type: 'json' }
 import * as completion from './commands/completion.ts'
 import * as config from './commands/config.ts'
+import * as diff from './commands/diff.ts'
 import * as ls from './commands/ls.ts'
 import * as redrive from './commands/redrive.ts'
 import * as restore from './commands/restore.ts'
@@ -52,7 +53,7 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [status, rpo, ls, restore, validate, rows, redrive, trace, config, completion])
+  for (const command of [status, rpo, ls, restore, validate, rows, diff, redrive, trace, config, completion])
     command.register(program, context)
   return program
 }

@@ -15,7 +15,8 @@ const barCharacters = { min: 8, max: 24 }
 const textCharacters = 64
 
 const describe = (done: number, total: number, elapsedMs: number, noun: string | undefined): string => {
-  const percent = total === 0 ? 100 : Math.floor((done / total) * 100)
+  // A total may be an estimate.
+  const percent = total === 0 ? 100 : Math.min(100, Math.floor((done / total) * 100))
   const perMs = elapsedMs > 0 ? done / elapsedMs : 0
   const left = perMs > 0 && done < total ? `, ${humanDuration((total - done) / perMs)} left` : ''
   const rate = Math.round(perMs * 1000)

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream'
 import type { CliContext, OpenedRows, RowsPlace } from '../../cli/context.ts'
 import { run } from '../../cli/program.ts'
+import type { ItemSource } from '../../shared/features/deps.ts'
 import type { RowStore } from '../../shared/features/row-store.ts'
 import type { BlobStore } from '../../shared/ports.ts'
 
@@ -28,6 +29,10 @@ export const runCli = async (
     openReplica?: CliContext['openReplica']
     rows?: RowStore
     openRows?: CliContext['openRows']
+    /** The source of rows. */
+    items?: ItemSource
+    /** Called for every wait, in which only the command's clock goes on. */
+    onWait?: (ms: number) => Promise<void>
     /** Makes stdout a terminal of so many columns. */
     columns?: number
   } = {},
@@ -44,15 +49,24 @@ export const runCli = async (
     return { rows: options.rows, close: async () => undefined }
   }
   const { columns } = options
+  let nowMs = Date.parse(now)
   const code = await run(args, {
     stdout: columns === undefined ? stdout.stream : Object.assign(stdout.stream, { isTTY: true, columns }),
     stderr: stderr.stream,
     cwd,
     env: {},
-    now: () => Date.parse(now),
+    now: () => nowMs,
     signal,
     openReplica: options.openReplica ?? openStore,
     openRows: options.openRows ?? openRows,
+    openItems: async ({ region }) => {
+      if (!options.items) throw new Error(`this test has no tables in ${region}`)
+      return { source: options.items, close: () => undefined }
+    },
+    wait: async (ms) => {
+      nowMs += ms
+      await options.onWait?.(ms)
+    },
   })
   return { code, stdout: stdout.text(), stderr: stderr.text() }
 }
