@@ -55,7 +55,7 @@ const compare = async (
   let isSaid = options.quiet === true || options.json === true
   for await (const step of compareRows(deps, work)) {
     context.signal.throwIfAborted()
-    progress.add(doneOf(work) - told)
+    if (doneOf(work) > told) progress.add(doneOf(work) - told)
     told = doneOf(work)
     if (step.kind === 'found' && shown.length < options.limit)
       shown.push(showDifference(rule, step.difference, step.finding))

@@ -21,6 +21,8 @@ const shown = async (options: { quiet?: boolean; json?: boolean }): Promise<stri
     signal: new AbortController().signal,
     openReplica: async () => ({ store, url: 'gs://replica/' }),
     openRows: unused,
+    openItems: unused,
+    wait: unused,
   }
   const view = await viewReplica(context, { stage: 'dev', ...options })
   expect(view).toMatchObject({ url: 'gs://replica/', config: undefined })
