@@ -52,7 +52,8 @@ export const showDifference = (rule: TableRule, difference: Difference, { repair
     const [source, replica] = [cellText(name, wanted.get(name)), cellText(name, found.get(name))]
     return { name: source[1] === null ? replica[0] : source[0], source: source[1], replica: replica[1] }
   })
-  return { kind, key: key ? keyText(key) : `row 0x${rowKey.toString('hex')}`, repaired, attributes }
+  const named = attributes.toSorted((left, right) => (left.name < right.name ? -1 : 1))
+  return { kind, key: key ? keyText(key) : `row 0x${rowKey.toString('hex')}`, repaired, attributes: named }
 }
 
 /** On a terminal as wide as it is; elsewhere whole values. */
