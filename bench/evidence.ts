@@ -6,12 +6,22 @@ import { kills } from './evidence/kills.ts'
 import { evidenceFile, openEvidence, saveRun } from './evidence/progress.ts'
 import { rows } from './evidence/rows.ts'
 import { rowsSim } from './evidence/rows-sim.ts'
+import { rowsCompare } from './evidence/rows-compare.ts'
 import type { Run, RunResult, Topic } from './evidence/topic.ts'
 import { weightsSim } from './evidence/weights-sim.ts'
 
 /** `npm run evidence -- TOPIC`: the long runs, recorded in docs/evidence/TOPIC.json with machine, commit and seeds. */
 
-const topics: readonly Topic[] = [kills, commitModel, weightsSim, fuzzDynamoDb, fuzzBigtable, rows, rowsSim]
+const topics: readonly Topic[] = [
+  kills,
+  commitModel,
+  weightsSim,
+  fuzzDynamoDb,
+  fuzzBigtable,
+  rows,
+  rowsSim,
+  rowsCompare,
+]
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 

@@ -1,4 +1,4 @@
-import { availableParallelism, loadavg } from 'node:os'
+import { loadNote, loadOf } from './load.ts'
 import { withFolder } from './local-stack.ts'
 import { judged, ratio, type Section } from './report.ts'
 import { type Lag, measureLag } from './rows/lag.ts'
@@ -28,16 +28,6 @@ const measure = async (dir: string, quick: boolean): Promise<{ measured: Measure
 }
 
 const nameOf = ({ server, shape }: Measured): string => `${server}, ${shape.name}`
-
-/** A core or more that somebody else wants makes figures of wall time worth little. */
-const loadNote = (before: number): string[] =>
-  before < availableParallelism() / 2
-    ? []
-    : [
-        `Others used the machine: its load average was ${before.toFixed(1)} before this and ${loadOf().toFixed(1)} after.`,
-      ]
-
-const loadOf = (): number => loadavg()[0] ?? 0
 
 const judgedOf = (what: string, measured: readonly Measured[], isReached: (one: Measured) => boolean): string => {
   const missed = measured.filter((one) => !isReached(one)).map(nameOf)

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Argument, Command } from 'commander'
 import { collectLessOften } from '../shared/collector.ts'
+import { benchCompare } from './compare.ts'
 import { benchCopy } from './copy.ts'
 import { benchImport } from './import.ts'
 import { describeMachine } from './machine.ts'
@@ -17,6 +18,7 @@ const benchmarks = {
   memory: benchMemory,
   import: benchImport,
   rows: benchRows,
+  compare: benchCompare,
 } as const
 type Name = keyof typeof benchmarks
 const names = Object.keys(benchmarks) as Name[]

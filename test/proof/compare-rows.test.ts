@@ -313,6 +313,12 @@ describe('a comparison over many calls', () => {
     expect(kinds(report!)).toEqual(kinds(expected))
   }, 60_000)
 
+  it('goes on inside of a bucket that takes many calls', async () => {
+    const world = await filled(12_000, { pageItems: 1000, onePartition: true })
+    const { report } = await world.check({ mode: 'full' }, { remainingMs: () => 1000 })
+    expect(report).toMatchObject({ outcome: 'passed', counts: { items: 12_000, rows: 12_000, bucketsDiffering: 0 } })
+  })
+
   it('goes on after a call that died, and keeps what it had found', async () => {
     const world = await filled(3000)
     tamper(world, keyItem(2000), () => undefined)

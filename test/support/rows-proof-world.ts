@@ -22,14 +22,15 @@ export type ProofWorldOptions = {
   lagMs?: number
   /** Whether the replica's feature time is known; without it the lag has to be within a minute. */
   hasCanary?: boolean
+  /** All items are of one partition, and so of one bucket. */
+  onePartition?: boolean
 }
 
 const startMs = Date.UTC(2026, 4, 1)
 const table = 'features'
-const names = { partition: 'pk' }
 
 export const keyItem = (index: number): Item => ({ pk: { S: `user#${index}` } })
-export const rowKeyOf = (item: Item): RowKey => encodeRowKey(itemKeyOf(item, names))
+export const rowKeyOf = (item: Item): RowKey => encodeRowKey(itemKeyOf(item, { partition: 'pk' }))
 
 /** A small generator with a seed: https://prng.di.unimi.it/splitmix64.c in 32 bits. */
 const createRandom = (seed: number) => {
@@ -43,7 +44,10 @@ const createRandom = (seed: number) => {
 }
 
 export const createProofWorld = (options: ProofWorldOptions = {}) => {
-  const { pageItems = 100, changesPerSecond = 0, lagMs = 2000, hasCanary = true } = options
+  const { pageItems = 100, changesPerSecond = 0, lagMs = 2000, hasCanary = true, onePartition = false } = options
+  const names = onePartition ? { partition: 'pk', sort: 'sk' } : { partition: 'pk' }
+  const keyAt = (index: number): Item =>
+    onePartition ? { pk: { S: 'all' }, sk: { N: String(index) } } : keyItem(index)
   const items = createMemoryItems({ [table]: names }, pageItems)
   const rows = createMemoryRowStore({ tables: [table] })
   const telemetry = createMemoryTelemetry()
@@ -75,8 +79,8 @@ export const createProofWorld = (options: ProofWorldOptions = {}) => {
   const randomChange = (): void => {
     const kind = random(100)
     made += 1
-    if (kind < 5) change({ ...keyItem((keys += 1)), n: { N: '1' } })
-    else change({ ...keyItem(1 + random(keys)), n: { N: String(made) } }, kind < 10)
+    if (kind < 5) change({ ...keyAt((keys += 1)), n: { N: '1' } })
+    else change({ ...keyAt(1 + random(keys)), n: { N: String(made) } }, kind < 10)
   }
   const deliver = async (): Promise<void> => {
     while (stream[0] && stream[0].at + lagMs <= now) await stream.shift()!.apply()
@@ -89,7 +93,7 @@ export const createProofWorld = (options: ProofWorldOptions = {}) => {
   }
   /** An item that is in both, number 1 the first. */
   const both = async (attributes: Item = { n: { N: '0' } }): Promise<Item> => {
-    const item = { ...keyItem((keys += 1)), ...attributes }
+    const item = { ...keyAt((keys += 1)), ...attributes }
     items.put(table, item)
     await rows.applyIfNewer(table, writeOf(item, false))
     return item
