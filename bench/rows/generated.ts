@@ -52,6 +52,9 @@ const refuse = (): never => {
   throw new Error('a generated table is not written')
 }
 
+/** The row key ends in the text of the item's key. */
+const indexIn = (rowKey: Uint8Array): number => Number(/user#(\d+)/.exec(Buffer.from(rowKey).toString('latin1'))?.[1])
+
 export const createGenerated = (count: number, rule: TableRule): { source: ItemSource; rows: RowStore } => {
   const order = orderOf(count)
   const rowOf = (index: number): StoredRow => {
@@ -60,8 +63,6 @@ export const createGenerated = (count: number, rule: TableRule): { source: ItemS
     const version = changeVersion({ epoch: 1, sequenceNumber: String(index + 1) })
     return rowWrite(rule, { rowKey: encodeRowKey(key), key, version, time: 1_790_000_000, item })
   }
-  // The row key ends in the text of the item's key.
-  const indexIn = (rowKey: Uint8Array): number => Number(/user#(\d+)/.exec(Buffer.from(rowKey).toString('latin1'))?.[1])
   return {
     source: {
       keys: async () => names,

@@ -30,9 +30,10 @@ export type KeyBuckets = {
 const wordsPerBucket = 3
 export const keyBucketsBytes = bucketCount * wordsPerBucket * 4
 
+const at = (bucket: number): number => bucket * wordsPerBucket * 4
+
 export const createKeyBuckets = (saved?: Uint8Array): KeyBuckets => {
   const bytes = saved ? Buffer.from(saved) : Buffer.alloc(keyBucketsBytes)
-  const at = (bucket: number): number => bucket * wordsPerBucket * 4
   const of = (bucket: number): KeySum => ({
     keys: bytes.readUInt32BE(at(bucket)),
     high: bytes.readUInt32BE(at(bucket) + 4),

@@ -20,6 +20,8 @@ const placement = z.object({
   shards: z.record(z.string(), z.number()),
   /** Where to go on with keys that were not tried, while a shard has none. */
   next: z.number(),
+  /** Of this measurement, in ms: every change of the table up to it is in the replica. The comparison of rows reads it. */
+  featureTime: z.number().optional(),
 })
 
 const stateSchema = z.object({
@@ -39,6 +41,10 @@ export const readLagState = async (state: ProofState): Promise<{ value: LagState
   const parsed = stateSchema.safeParse(record?.value)
   return { value: parsed.success ? parsed.data : { queues: {}, objects: {}, tables: {} }, version: record?.version }
 }
+
+/** The feature time of a table, in ms, as the last measurement left it; undefined where there are no canaries. */
+export const readFeatureTime = async (state: ProofState, table: string): Promise<number | undefined> =>
+  (await readLagState(state)).value.tables[table]?.featureTime
 
 /** False where another measurement wrote meanwhile. */
 export const writeLagState = (state: ProofState, value: LagState, version: number | undefined): Promise<boolean> =>

@@ -82,7 +82,9 @@ const stateAfter = (before: LagState, { objects, rows }: Measured): LagState => 
   queues: 'value' in objects.queues ? objects.queues.value.seen : before.queues,
   objects: objects.canaries.canaries,
   tables: Object.fromEntries(
-    rows.tables.flatMap(({ table, placement }) => (placement ? [[table, placement] as const] : [])),
+    rows.tables.flatMap(({ table, placement, featureTime }) =>
+      placement ? [[table, { ...placement, featureTime }] as const] : [],
+    ),
   ),
 })
 

@@ -1,11 +1,10 @@
 import { ConflictError, InvalidInputError } from '../errors.ts'
 import { itemToJson } from '../features/attribute-json.ts'
 import { rowCells } from '../features/cells.ts'
-import type { TableRule } from '../features/change.ts'
-import { itemOfKey } from '../features/change.ts'
+import { itemOfKey, type TableRule } from '../features/change.ts'
 import { type RereadDeps, rereadRow } from '../features/reread.ts'
 import { encodeRowKey } from '../features/row-key.ts'
-import { backfillVersion } from '../features/version.ts'
+import { backfillVersion, fenceVersion } from '../features/version.ts'
 import type { Finding } from './report.ts'
 import type { Difference } from './rows-suspects.ts'
 
@@ -73,7 +72,8 @@ export const repairRow = async (
 ): Promise<'yes' | 'no'> => {
   try {
     if (key) {
-      await rereadRow(deps, rule, key)
+      // What is read includes all that the streams before this one brought, or lost.
+      await rereadRow(deps, rule, key, fenceVersion({ epoch: rule.epoch }))
       return 'yes'
     }
     const time = Math.floor(deps.clock.now() / 1000)

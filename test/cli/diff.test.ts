@@ -57,18 +57,16 @@ describe('lifeboat diff', () => {
     expect(stderr).toContain('waiting until changes are in the replica: 3 rows differed\n')
     const [summary, , ...lines] = stdout.trimEnd().split('\n')
     expect(summary).toBe('users: 3 items compared; 3 rows in the replica; 3 differences: 1 missing, 1 extra, 1 changed')
-    expect(lines.map((line) => line.split(/ {2,}/)).toSorted()).toEqual(
-      [
-        ['', 'plan', 'S:free', '-'],
-        ['', 'user', 'S:bob', '-'],
-        ['', 'plan', '-', 'S:free'],
-        ['', 'user', '-', 'S:zed'],
-        ['changed', 'S:carol,N:1', 'plan', 'S:paid', 'S:free'],
-        ['difference', 'key', 'attribute', 'source', 'replica'],
-        ['extra', 'S:zed,N:1', 'at', '-', 'N:1'],
-        ['missing', 'S:bob,N:1', 'at', 'N:1', '-'],
-      ].toSorted(),
-    )
+    expect(lines.map((line) => line.split(/ {2,}/).join(' | ')).toSorted()).toEqual([
+      ' | plan | - | S:free',
+      ' | plan | S:free | -',
+      ' | user | - | S:zed',
+      ' | user | S:bob | -',
+      'changed | S:carol,N:1 | plan | S:paid | S:free',
+      'difference | key | attribute | source | replica',
+      'extra | S:zed,N:1 | at | - | N:1',
+      'missing | S:bob,N:1 | at | N:1 | -',
+    ])
   })
 
   test('--repair makes all good, says so, and is 1; the next is 0', async () => {

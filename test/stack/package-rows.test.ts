@@ -1,8 +1,7 @@
-import { execFile, execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -18,6 +17,7 @@ import { decodeCells } from '../../shared/features/cells.ts'
 import { encodeRowKey } from '../../shared/features/row-key.ts'
 import { awsOptions, inFolder } from '../support/contract-target.ts'
 import { createTable } from '../support/dynamodb.ts'
+import { runBundle } from '../support/run-bundle.ts'
 import { findTool } from '../support/tools.ts'
 
 const arnOf = (table: string, month: string): string =>
@@ -127,9 +127,8 @@ describe('the packaged stack with tables', () => {
       'dynamodb:DescribeTable,dynamodb:GetItem,dynamodb:Scan': tables,
       'dynamodb:GetItem,dynamodb:PutItem': { 'Fn::GetAtt': ['LedgerTable', 'Arn'] },
     })
-    expect(statementsOf('CompareRowsRole').get('State')?.Condition).toEqual({
-      'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['proof#*'] },
-    })
+    const ofProof = { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': ['proof#*'] } }
+    expect(statementsOf('CompareRowsRole').get('State')?.Condition).toEqual(ofProof)
     for (const name of ['ApplyChanges', 'Redrive', 'CompareRows']) {
       expect(properties(`${name}LambdaFunction`)['Role']).toEqual({ 'Fn::Sub': `\${${name}Role.Arn}` })
       const { Variables } = properties(`${name}LambdaFunction`)['Environment'] as { Variables: Properties }
@@ -176,7 +175,15 @@ describe('the packaged stack with tables', () => {
   })
 
   it('carries the client of Bigtable in the functions that touch rows alone, without its admin', () => {
-    const bundles = ['plan-object', 'copy-segment', 'commit-object', 'measure-lag', 'apply-changes', 'compare-rows', 'redrive']
+    const bundles = [
+      'plan-object',
+      'copy-segment',
+      'commit-object',
+      'measure-lag',
+      'apply-changes',
+      'compare-rows',
+      'redrive',
+    ]
     const has = (text: string): string[] =>
       bundles.filter((name) => readFileSync(join(buildDir, name, `functions/${name}.mjs`), 'utf8').includes(text))
     expect(has('CheckAndMutateRow')).toEqual(['measure-lag', 'apply-changes', 'compare-rows', 'redrive'])
@@ -194,45 +201,6 @@ describe('the packaged stack with tables', () => {
   )
 })
 
-// The import also builds the clients. CPU time, since the tests of this folder share their processors.
-const program = `
-const cpuMs = () => process.cpuUsage().user / 1000
-const before = cpuMs()
-const { handler } = await import('./functions/apply-changes.mjs')
-const importMs = cpuMs() - before
-const answer = await handler(JSON.parse(process.env.EVENT), { getRemainingTimeInMillis: () => 60000 })
-console.log(JSON.stringify({ importMs, batchMs: cpuMs() - before - importMs, answer }))
-process.exit()
-`
-
-const runBundle = async (
-  env: Record<string, string>,
-  run: { bundle: string; program: string } = { bundle: 'apply-changes', program },
-): Promise<string> => {
-  const folder = mkdtempSync(join(tmpdir(), 'lifeboat-bundle-'))
-  try {
-    cpSync(join(buildDir, run.bundle), folder, { recursive: true })
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', run.program], {
-      cwd: folder,
-      env: {
-        STAGE: 'local',
-        LAMBDA_TASK_ROOT: folder,
-        AWS_REGION: 'us-east-1',
-        AWS_ACCESS_KEY_ID: 'local',
-        AWS_SECRET_ACCESS_KEY: 'local',
-        GCP_SERVICE_ACCOUNT: 'lifeboat-rows@lifeboat-local.iam.gserviceaccount.com',
-        METADATA_SERVER_DETECTION: 'none',
-        QUARANTINE_BUCKET: 'quarantine',
-        EVENT: '{"Records":[]}',
-        ...env,
-      },
-    })
-    return stdout
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-}
-
 // The library under Bigtable's client reads this variable as soon as it is loaded.
 const importProgram = (bundle: string): string => `
 const asked = new Set()
@@ -247,7 +215,11 @@ describe('the bundle of measureLag in an empty folder', () => {
   const names = ['OBJECTS', 'SEGMENTS', 'OBJECTS_DEAD', 'SEGMENTS_DEAD']
   const urls = Object.fromEntries(names.map((name) => [`${name}_QUEUE_URL`, `http://127.0.0.1:9/1/${name}`]))
   const start = async (bundle: string): Promise<{ importMs: number; loads: boolean }> => {
-    const stdout = await runBundle({ LEDGER_TABLE: 'ledger', ...urls }, { bundle, program: importProgram(bundle) })
+    const stdout = await runBundle(
+      buildDir,
+      { LEDGER_TABLE: 'ledger', ...urls },
+      { bundle, program: importProgram(bundle) },
+    )
     return JSON.parse(stdout) as { importMs: number; loads: boolean }
   }
 
@@ -291,7 +263,7 @@ describe('the bundle of applyChanges in an empty folder', () => {
         },
       })
       const Records = [record(streams[0]!.arn, '1'.repeat(21)), record(arnOf('other', '01'), '2'.repeat(21))]
-      const stdout = await runBundle({
+      const stdout = await runBundle(buildDir, {
         EVENT: JSON.stringify({ Records }),
         BIGTABLE_ENDPOINT: bigtable.url,
         AWS_ENDPOINT_URL_DYNAMODB: dynamo.url,
@@ -318,6 +290,6 @@ describe('the bundle of applyChanges in an empty folder', () => {
     ['in a real stage', { STAGE: 'production', BIGTABLE_ENDPOINT: 'http://127.0.0.1:9' }, 'emulators are refused'],
     ['without a bucket for what it cannot apply', { QUARANTINE_BUCKET: '' }, 'QUARANTINE_BUCKET is not set'],
   ])('does not start %s', async (_case, env, message) => {
-    await expect(runBundle(env)).rejects.toThrow(message)
+    await expect(runBundle(buildDir, env)).rejects.toThrow(message)
   })
 })

@@ -110,7 +110,7 @@ const startChanges = (sides: Sides, { rows: count, changesPerSecond, lagMs }: Co
   const stream: { at: number; write: RowWrite }[] = []
   const busy = new Set<string>()
   let made = 0
-  let isOver = false
+  const over = new AbortController()
   const startedAt = Date.now()
   const change = async (turn: number): Promise<void> => {
     const kind = turn % 20
@@ -128,7 +128,7 @@ const startChanges = (sides: Sides, { rows: count, changesPerSecond, lagMs }: Co
   }
   const produce = async (): Promise<void> => {
     const pending = new Set<Promise<void>>()
-    for (let turn = 1; !isOver; turn += 1) {
+    for (let turn = 1; !over.signal.aborted; turn += 1) {
       const aheadMs = (turn * 1000) / changesPerSecond - (Date.now() - startedAt)
       if (aheadMs > 2) await sleep(aheadMs)
       while (pending.size >= writesInFlight) await Promise.race(pending)
@@ -138,8 +138,8 @@ const startChanges = (sides: Sides, { rows: count, changesPerSecond, lagMs }: Co
     await Promise.all(pending)
   }
   const deliver = async (): Promise<void> => {
-    while (!isOver || stream.length > 0) {
-      const due = stream.filter(({ at }) => isOver || at + lagMs <= Date.now())
+    while (!over.signal.aborted || stream.length > 0) {
+      const due = stream.filter(({ at }) => over.signal.aborted || at + lagMs <= Date.now())
       await forEachBounded(due, writesInFlight, async ({ write }) => void (await sides.rows.applyIfNewer(table, write)))
       stream.splice(0, due.length)
       await sleep(20)
@@ -150,7 +150,7 @@ const startChanges = (sides: Sides, { rows: count, changesPerSecond, lagMs }: Co
     featureTime: (): number => (stream[0]?.at ?? Date.now()) - 1,
     stop: async () => {
       const seconds = (Date.now() - startedAt) / 1000
-      isOver = true
+      over.abort()
       await work
       return { made, perSecond: made / seconds }
     },

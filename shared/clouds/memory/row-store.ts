@@ -80,7 +80,8 @@ const write = (table: Table, row: StoredRow): void => {
 /** In order, a row as it is when its turn comes; keys that come or go meanwhile move nothing. */
 function* rowsBetween(table: Table, from: string, to: string | undefined): Generator<StoredRow> {
   let key = orderOf(table)[positionOf(orderOf(table), from)]
-  while (key !== undefined && (to === undefined || key < to)) {
+  while (key !== undefined) {
+    if (to !== undefined && key >= to) return
     const row = table.rows.get(key)
     if (row) yield row
     const order = orderOf(table)
