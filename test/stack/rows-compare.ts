@@ -131,6 +131,8 @@ const startChanges = (sides: Sides, { rows: count, changesPerSecond, lagMs }: Co
     for (let turn = 1; !over.signal.aborted; turn += 1) {
       const aheadMs = (turn * 1000) / changesPerSecond - (Date.now() - startedAt)
       if (aheadMs > 2) await sleep(aheadMs)
+      // No faster than the rows can follow: a lag that grows would be another test.
+      while ((stream[0]?.at ?? Infinity) + 2 * lagMs < Date.now()) await sleep(20)
       while (pending.size >= writesInFlight) await Promise.race(pending)
       const one = change(turn).finally(() => pending.delete(one))
       pending.add(one)

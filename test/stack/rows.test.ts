@@ -5,6 +5,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { toArray } from '../../shared/bounded.ts'
+import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
+import { createStorage } from '../../shared/clouds/gcp/storage-client.ts'
+import { newestReport } from '../../shared/proof/report.ts'
 import { itemKeyOf } from '../../shared/features/change.ts'
 import { encodeRowKey } from '../../shared/features/row-key.ts'
 import { keyOf, names, type RowsStack, startRowsStack, storable, table } from '../support/rows-stack.ts'
@@ -43,6 +46,40 @@ test('an item that expires goes, and is counted apart', async () => {
   const [gone] = await it.rows.read(table, [encodeRowKey(itemKeyOf(keyOf('ttl', 1), names))])
   expect(gone?.marker?.tombstone).toBe(true)
 }, 120_000)
+
+test('a row that was damaged is found by the comparison, reported and made good', async () => {
+  const item = { ...keyOf('damaged', 1), value: { S: 'right' } }
+  await it.put(item)
+  await it.untilEqual()
+  const rowKey = encodeRowKey(itemKeyOf(item, names))
+  const [row] = await it.rows.read(table, [rowKey])
+  const cells = new Map([...row!.cells, ['value', Buffer.from('Swrong')]])
+  expect(await it.rows.replaceIf(table, { key: rowKey, cells, marker: row!.marker! }, row!.marker!.version)).toBe(true)
+  const url = `${it.stack.runner().url}/2015-03-31/functions/lifeboat-local-compareRows/invocations`
+  const compare = async (mode: string): Promise<Record<string, { outcome: string; reportName: string }>> => {
+    const body = JSON.stringify({ lifeboat: 'compare-rows', table, mode })
+    return (await fetch(url, { method: 'POST', body })).json() as ReturnType<typeof compare>
+  }
+  const { [table]: checked } = await compare('recent')
+  expect(checked).toMatchObject({ outcome: 'done' })
+  const store = createGcsBlobStore({
+    storage: createStorage({
+      projectId: 'lifeboat-local',
+      endpoint: it.stack.clouds.endpoints.gcs,
+      token: 'lifeboat-restorer',
+    }),
+    bucket: 'replica',
+    prefix: '',
+  })
+  const newest = await newestReport(store, 'rows')
+  expect(newest).toMatchObject({
+    name: checked!.reportName,
+    report: { outcome: 'failed', findingsTotal: 1, findings: [{ kind: 'row-changed', repaired: 'yes' }] },
+  })
+  expect(await it.differences()).toEqual([])
+  expect((await compare('full'))[table]).toMatchObject({ outcome: 'done' })
+  expect((await newestReport(store, 'rows'))?.report).toMatchObject({ outcome: 'passed', scope: table })
+}, 300_000)
 
 test('while Bigtable is down changes wait, and none is quarantined', async () => {
   await it.stack.clouds.kill('bigtable')
