@@ -3,6 +3,7 @@ import { UnavailableError } from '../../shared/errors.ts'
 import { encodeItem, type Item } from '../../shared/features/item.ts'
 import { placeCanaries } from '../../shared/proof/canary.ts'
 import type { Placement } from '../../shared/proof/lag-state.ts'
+import { readFeatureTime } from '../../shared/proof/lag-state.ts'
 import { createLagWorld, type LagWorld, minute, streamArn } from '../support/lag-world.ts'
 
 const features = { name: 'features', canary: { partition: 'lifeboat' } }
@@ -37,7 +38,10 @@ describe('the lag of rows', () => {
     expect(metric('FeatureLagSeconds')).toBeLessThan(2)
     expect(metric('RowCanaryAgeSeconds')).toBe(metric('FeatureLagSeconds'))
     expect(heartbeat.tables[0]).toMatchObject({ table: 'features', target: 'features', unknown: [], quarantined: 0 })
-    expect(Date.parse(heartbeat.tables[0]!.featureTime!)).toBeGreaterThan(world.now() - 2 * minute)
+    const featureTime = Date.parse(heartbeat.tables[0]!.featureTime!)
+    expect(featureTime).toBeGreaterThan(world.now() - 2 * minute)
+    expect(await readFeatureTime(world.deps.state, 'features')).toBe(featureTime)
+    expect(await readFeatureTime(world.deps.state, 'others')).toBeUndefined()
   })
 
   it('rises with each minute that the stream is stopped, and falls when it goes on', async () => {
@@ -74,6 +78,7 @@ describe('the lag of rows', () => {
     const { metric, heartbeat } = await world.measure()
     expect([metric('FeatureLagSeconds'), metric('RowCanaryAgeSeconds')]).toEqual([undefined, undefined])
     expect(heartbeat.tables[0]).toMatchObject({ lagSeconds: null, featureTime: null })
+    expect(await readFeatureTime(world.deps.state, 'features')).toBeUndefined()
     expect(heartbeat.tables[0]!.unknown[0]).toContain('is not enabled')
   })
 
