@@ -132,7 +132,8 @@ export const createProofWorld = (options: ProofWorldOptions = {}) => {
       },
       scan: async function* (name, range) {
         for await (const row of rows.scan(name, range)) {
-          read.scanned += range.markersOnly || range.changedSince !== undefined ? 0 : 1
+          const isWhole = !range.markersOnly && range.changedSince === undefined
+          if (isWhole && !row.marker?.tombstone) read.scanned += 1
           yield row
         }
       },
@@ -146,7 +147,7 @@ export const createProofWorld = (options: ProofWorldOptions = {}) => {
     table,
     telemetry,
     deps,
-    /** What was read of each side; `scanned` are rows that were listed whole. */
+    /** What was read of each side; `scanned` are rows, but tombstones, that were listed whole. */
     read,
     made: () => made,
     now: () => now,
