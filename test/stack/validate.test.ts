@@ -7,7 +7,7 @@ import { slices } from '../../shared/proof/scrub-body.ts'
 import { listReleases } from '../../shared/weights/catalog.ts'
 import { chunksOfParts } from '../../shared/weights/read.ts'
 import { bodyName } from '../../shared/weights/store.ts'
-import { manifestsOf, noise, sha256, startTestStack, type TestStack, until } from '../support/stack.ts'
+import { type Manifest, manifestsOf, noise, sha256, startTestStack, type TestStack, until } from '../support/stack.ts'
 
 /** The packaged validator over real sockets, as its own identity on both sides, and what it sends to be copied anew. */
 
@@ -55,8 +55,14 @@ const admin = async (method: 'DELETE' | 'GET', name: string): Promise<void> => {
   expect((await fetch(base, { method, headers })).status).toBeLessThan(300)
 }
 
-/** Flips a bit of a body in the folder of the embedded GCS, which goes on giving out the digests that it had. */
-const rot = async (name: string): Promise<void> => {
+const bitFlipped = (body: Buffer): Buffer => {
+  const rotten = Buffer.from(body)
+  rotten[rotten.length - 1] = rotten.at(-1)! ^ 1
+  return rotten
+}
+
+/** Changes a body in the folder of the embedded GCS, which goes on giving out the digests that it had. */
+const rot = async (name: string, change: (body: Buffer) => Buffer = bitFlipped): Promise<void> => {
   const body = Buffer.from((await it.store().read(name))!)
   const paths = readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((path) => join(dir, path))
   const found = paths.filter((path) => {
@@ -64,13 +70,30 @@ const rot = async (name: string): Promise<void> => {
     return stat?.isFile() && stat.size === body.length && readFileSync(path).equals(body)
   })
   expect(found).toHaveLength(1)
-  body[body.length - 1] = body.at(-1)! ^ 1
-  writeFileSync(found[0]!, body)
+  writeFileSync(found[0]!, change(body))
+}
+
+/** Another body under the name, as whoever may do everything in the bucket could put there. */
+const forge = async (name: string, change: (body: Buffer) => Buffer): Promise<void> => {
+  const body = change(Buffer.from((await it.store().read(name))!))
+  await admin('DELETE', name)
+  const path = `/upload/storage/v1/b/replica/o?uploadType=media&name=${encodeURIComponent(name)}`
+  const headers = { authorization: 'Bearer lifeboat-admin' }
+  const made = await fetch(`${it.stack.clouds.endpoints.gcs}${path}`, {
+    method: 'POST',
+    headers,
+    body: Uint8Array.from(body),
+  })
+  expect(made.status).toBe(200)
+}
+
+const newestManifest = async (key: string): Promise<Manifest> => {
+  const found = await manifestsOf(it.store(), (source) => source.key === key)
+  return found.toSorted((a, b) => b.object.sequence - a.object.sequence)[0]!
 }
 
 const chunkNames = async (key: string): Promise<string[]> => {
-  const found = await manifestsOf(it.store(), (source) => source.key === key)
-  const newest = found.toSorted((a, b) => b.object.sequence - a.object.sequence)[0]!
+  const newest = await newestManifest(key)
   const names: string[] = []
   for await (const { ref } of chunksOfParts(it.store(), newest.object.parts)) names.push(bodyName(ref, 'chunk'))
   return names
@@ -113,6 +136,8 @@ describe('a replica that is whole', () => {
   })
 })
 
+let swapped = Buffer.alloc(0)
+
 describe('damage', () => {
   test('a chunk that was deleted is found, copied anew, and restored', async () => {
     const [, name] = await chunkNames(`${prefix}model.bin`)
@@ -146,5 +171,37 @@ describe('damage', () => {
     expect((await chunkNames(`${prefix}config.bin`))[0]).toMatch(/~[0-9a-f]+$/)
     expect(await invoke({ lifeboat: 'validate', model: 'llama' })).toMatchObject({ outcome: 'passed' })
     await expectRestored('after-rot')
+  })
+
+  // Each leaves the release sealed anew once more.
+  const forgeries: [string, () => Promise<string>, (body: Buffer) => Buffer][] = [
+    [
+      'a chunk that was cut short',
+      async () => (await chunkNames(`${prefix}model.bin`))[0]!,
+      (body) => body.subarray(0, -7),
+    ],
+    ['a chunk that was swapped with another', async () => (await chunkNames(`${prefix}model.bin`))[0]!, () => swapped],
+    [
+      'a manifest that says another time',
+      async () => (await newestManifest(`${prefix}config.bin`)).name,
+      (body) => Buffer.from(String(body).replace(/"sealedAt":\s*"\d{4}/, '"sealedAt":"1999')),
+    ],
+  ]
+  test.each(forgeries)('%s is found, copied anew, and restored', async (_what, nameOf, change) => {
+    const before = await replaced()
+    const name = await nameOf()
+    const other = (await chunkNames(`${prefix}model.bin`))[1]!
+    swapped = Buffer.from((await it.store().read(other))!)
+    await forge(name, change)
+    const found = await invoke({ lifeboat: 'validate', model: 'llama' })
+    expect(found.outcome).toBe('failed')
+    const findings = await findingsOf(found)
+    expect(findings).toContainEqual(expect.objectContaining({ subject: name, repaired: 'sent' }))
+    await until(async () => (await replaced()) > before, 'the release sealed anew')
+    await until(
+      async () => (await invoke({ lifeboat: 'validate', model: 'llama' })).outcome === 'passed',
+      'a proof that passes',
+    )
+    await expectRestored(`after-${before}`)
   })
 })
