@@ -6,6 +6,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the cores of CI: the tests of whole stacks wait more than they work.
+    maxWorkers: 3,
   },
 })

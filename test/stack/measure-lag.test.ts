@@ -1,4 +1,4 @@
-import { PutItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,10 +12,12 @@ import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../../shared/clouds/gcp/storage-client.ts'
 import { type Heartbeat, newestHeartbeat } from '../../shared/proof/heartbeat.ts'
 import type { BlobStore } from '../../shared/ports.ts'
-import { setFaults } from '../support/row-stores.ts'
 import { until } from '../support/stack.ts'
 
-/** The packaged function on everything it measures: two shards with canaries, an object canary, queues and the replica. */
+/**
+ * The packaged function on everything it measures: two shards with canaries, an object canary, queues and the replica. A
+ * stream that stands still is in drills.test.ts, with its alarms.
+ */
 
 const account = '111122223333'
 const configText = `formatVersion: 1
@@ -96,23 +98,6 @@ describe('measure-lag, packaged', () => {
     ]
     for (const metric of metrics) expect(log()).toContain(`"${metric}":`)
   }, 180_000)
-
-  it('sees the stream stand still, and go on', async () => {
-    const key = { pk: { S: 'user' }, sk: { N: '1' } }
-    const before = await measure()
-    await setFaults(stack.clouds.endpoints.bigtable, [{ path: 'CheckAndMutateRow', times: 1_000_000, status: 503 }])
-    await dynamodb.send(new PutItemCommand({ TableName: 'features', Item: key }))
-    const stopped = await measure()
-    expect(stopped.tables[0]!.lagSeconds).toBeGreaterThan(25)
-    expect(stopped.tables[0]!.featureTime).toBe(before.tables[0]!.featureTime)
-    expect(stopped.objects.lagSeconds).toBeLessThan(30)
-    await setFaults(stack.clouds.endpoints.bigtable, [])
-    const healed = await until(async () => {
-      const heartbeat = await measure()
-      return heartbeat.tables[0]!.lagSeconds !== null && heartbeat.tables[0]!.lagSeconds < 10 && heartbeat
-    }, 'a lag that has fallen')
-    expect(Date.parse(healed.tables[0]!.featureTime!)).toBeGreaterThan(Date.parse(stopped.at))
-  }, 240_000)
 
   it('sees a message that no function takes, though canaries pass, and what lies in a dead-letter queue', async () => {
     const empty = await measure()
