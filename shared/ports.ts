@@ -40,6 +40,8 @@ export type SourceVersionEntry = {
   /** Absent on a delete marker. */
   etag?: string
   size?: number
+  /** True where S3 does not give the bytes; an archive that a listing does not tell of is not. */
+  isArchived?: boolean
 }
 
 /** Where a listing of versions goes on: behind this key, or behind this version of it. */

@@ -34,6 +34,7 @@ const reasons = {
   'never seen': 'the replica has never seen it',
   'before first sight': 'the replica did not see its changes then',
   'before the history': 'the history does not go back so far',
+  'not applied': 'a change that came before is not in the row yet: it is in quarantine, or on its way',
 } as const
 
 type Unknown = Extract<AsOf, { state: 'unknown' }>

@@ -5,10 +5,13 @@ import { decodeItem, type Item } from './item.ts'
 import type { RowKey } from './row-key.ts'
 import type { HistoryEntry, StoredRow } from './row-store.ts'
 import { readStarts } from './start.ts'
-import { parseVersion } from './version.ts'
+import { parseVersion, readVersion, withNonce } from './version.ts'
 
 /** How long the history is kept; the age rule of the history tables must not be shorter. */
 export const historyDays = 35
+
+/** `not applied`: a change came before the second, and is not in the row: it waits in quarantine, or is on its way. */
+export type UnknownReason = 'never seen' | 'before first sight' | 'before the history' | 'not applied'
 
 /**
  * What an item was at the end of a second, as far as the replica can know. Unknown: the replica has never seen the item, the
@@ -17,7 +20,7 @@ export const historyDays = 35
 export type AsOf =
   | { state: 'present'; item: Item }
   | { state: 'absent' }
-  | { state: 'unknown'; reason: 'never seen' | 'before first sight' | 'before the history'; knownFrom?: number }
+  | { state: 'unknown'; reason: UnknownReason; knownFrom?: number }
 
 type Moment = { second: number; nowSecond: number }
 
@@ -60,6 +63,20 @@ const firstAfter = async (
   return undefined
 }
 
+/** The history comes first: an entry of a change that the row is not at says that the row is not what the item was. */
+const isBehind = async (
+  deps: Pick<RowsDeps, 'rows'>,
+  target: string,
+  rowKey: RowKey,
+  { marker }: StoredRow,
+): Promise<boolean> => {
+  if (!marker) return false
+  // Of two rereads at one change only one lands, and the mark of the other stays.
+  const above = withNonce(readVersion(marker.version), 'f'.repeat(16))
+  for await (const _ of deps.rows.history.list(target, rowKey, { above })) return true
+  return false
+}
+
 /**
  * `row` must have been read before: a change that came since is in the history then. A caller with many rows reads
  * `seenFrom`, the starts of the table's streams, once for all of them.
@@ -81,6 +98,7 @@ export const itemAtSecond = async (
   if (start === undefined || second < start) return unknownBefore(start)
   // A scan wrote the row later than the second, and has not yet said so in the history.
   if (row.marker && row.marker.time > second) return unknownBefore(row.marker.time)
+  if (await isBehind(deps, target, rowKey, row)) return { state: 'unknown', reason: 'not applied' }
   return itemNow(target, row)
 }
 

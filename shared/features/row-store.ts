@@ -35,7 +35,7 @@ export interface RowStore {
   history: {
     /** Unconditional and idempotent; resolves when every entry is there. */
     append(table: string, entries: readonly HistoryEntry[]): Promise<void>
-    /** The entries of one row in version order; with `laterThan`, of the changes after this second only. */
-    list(table: string, key: Uint8Array, options?: { laterThan: number }): AsyncIterable<HistoryEntry>
+    /** The entries of one row in version order: of the changes after the second `laterThan`, of the versions above `above`. */
+    list(table: string, key: Uint8Array, options?: { laterThan?: number; above?: string }): AsyncIterable<HistoryEntry>
   }
 }

@@ -49,6 +49,7 @@ const countsSchema = z.object({
   ended: z.number(),
   tooYoung: z.number(),
   beforeLifeboat: z.number(),
+  archived: z.number(),
   manifests: z.number(),
   sent: z.number(),
 })
@@ -85,6 +86,7 @@ const noCounts: Counts = {
   ended: 0,
   tooYoung: 0,
   beforeLifeboat: 0,
+  archived: 0,
   manifests: 0,
   sent: 0,
 }
@@ -145,8 +147,16 @@ const look = async (
       run.counts.beforeLifeboat += 1
       return undefined
     }
-    // Without versions an older content cannot be asked for, and the current one is in the listing too.
+    if (entry.isArchived) {
+      // Refused when its event came: nothing is on record of it but that.
+      run.counts.archived += 1
+      return undefined
+    }
     const written = new Date(lastModified).toISOString()
+    if (versionId === undefined && !entry.isLatest) {
+      const detail = `from before the bucket kept versions, written ${written}: copy it onto itself to have it replicated`
+      return { finding: { kind: 'unannounced', subject, detail, repaired: 'no' } }
+    }
     return {
       finding: { kind: 'unannounced', subject, detail: `no event of it arrived; written ${written}`, repaired: 'sent' },
       send: plan,

@@ -11,11 +11,12 @@ import type { Difference } from './rows-suspects.ts'
 /** How a difference is told, and made good. */
 
 const namesMax = 10
-const subjectCharactersMax = 300
-const detailCharactersMax = 500
+const subjectBytesMax = 300
+const detailBytesMax = 500
 
-const cut = (text: string, charactersMax: number): string =>
-  text.length > charactersMax ? `${text.slice(0, charactersMax - 1)}…` : text
+/** Of UTF-8. */
+const cut = (text: string, bytesMax: number): string =>
+  Buffer.byteLength(text) > bytesMax ? `${Buffer.from(text).toString('utf8', 0, bytesMax - 6)}…` : text
 
 /** Names of the columns that are not alike; undefined where the item cannot be a row at all. */
 const columnsThatDiffer = (rule: TableRule, { key, item, row }: Difference): string[] | undefined => {
@@ -55,8 +56,8 @@ export const findingOf = (rule: TableRule, difference: Difference, repaired: Fin
     : `row ${rowKey.toString('hex')}`
   return {
     kind: `row-${kind}`,
-    subject: cut(`${rule.name} ${text}`, subjectCharactersMax),
-    detail: cut(detailOf(rule, difference), detailCharactersMax),
+    subject: cut(`${rule.name} ${text}`, subjectBytesMax),
+    detail: cut(detailOf(rule, difference), detailBytesMax),
     repaired,
   }
 }

@@ -26,7 +26,7 @@ export const addFinding = (tally: Tally, finding: Finding): void => {
     return
   }
   tally.findingsTotal += 1
-  const listed = tally.findings.reduce((sum, one) => sum + one.subject.length + one.detail.length + 100, 0)
+  const listed = tally.findings.reduce((sum, one) => sum + Buffer.byteLength(one.subject + one.detail) + 100, 0)
   if (listed < listedBytesMax) tally.findings.push(finding)
 }
 

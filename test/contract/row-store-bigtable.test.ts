@@ -44,7 +44,7 @@ describe('the Bigtable adapter', () => {
     [16, DeniedError],
     [5, NotFoundError],
     [3, InvalidInputError],
-    [9, InvalidInputError],
+    [9, DeniedError],
     [11, InvalidInputError],
   ]
   it.each(grpcErrors)('calls gRPC status %i what it means, in every operation', async (status, expected) => {

@@ -172,6 +172,9 @@ describe.each(targets)('a row store on $name', (target) => {
       [12],
       [],
     ])
+    const above = async (version: number): Promise<string[]> =>
+      (await collect(store.history.list('rows', key, { above: versionOf(version) }))).map((entry) => entry.version)
+    expect([await above(2), await above(12)]).toEqual([[versionOf(3), versionOf(12)], []])
     expect(await collect(store.history.list('rows', bytes('hist\0b')))).toEqual([])
     expect(await collect(store.history.list('other', key))).toEqual([])
     expect(await one('hist\0a')).toBeUndefined()

@@ -136,6 +136,19 @@ describe('itemAt', () => {
     expect(await at('b', t0 + 9)).toBe('unknown')
   })
 
+  it('does not answer with a row that a quarantined change has left behind', async () => {
+    await apply(deps, [{ pk: 'a', second: t0, sequence: 1, after: v('1') }])
+    const poison = recordOf({ pk: 'a', second: t0 + 20, sequence: 2, before: v('1'), after: v('2') })
+    const broken = { ...poison, dynamodb: { ...poison.dynamodb, NewImage: { pk: { S: 'a' }, v: { X: '2' } } } }
+    await applyBatch(deps, [broken], { remainingMs: () => 60_000 })
+    expect(await ask('a', t0 + 25)).toEqual({ state: 'unknown', reason: 'not applied' })
+    deps.source.put('features', { pk: { S: 'a' }, ...v('2') })
+    const [kept] = deps.quarantine.waiting.values()
+    await deps.quarantine.put({ ...kept!, record: poison })
+    expect(await redrive(deps)).toMatchObject({ redriven: 1 })
+    expect([await at('a', t0 + 19), await at('a', t0 + 1000)]).toEqual(['1', '2'])
+  })
+
   it('does not guess where a row was read again after its stream was off, by a clock that is behind', async () => {
     await apply(deps, [
       { pk: 'start', second: t0, sequence: 1, after: v('x') },

@@ -114,6 +114,22 @@ describe('reconcile', () => {
     expect((await pass('full')).report).toMatchObject({ outcome: 'passed' })
   })
 
+  it('counts what is archived, and names what is from before a bucket kept versions', async () => {
+    open({ versioning: 'unversioned' })
+    world.publish('llama/v1/old.bin', noise(20), { quiet: true })
+    world.source.setVersioning(bucketName, 'versioned')
+    world.publish('llama/v1/old.bin', noise(20, 2))
+    world.publish('llama/v1/cold.bin', noise(30), { storageClass: 'GLACIER' })
+    await world.run()
+    world.tick(hourMs)
+    const { report } = await pass('full')
+    expect(report).toMatchObject({
+      counts: { archived: 1, sent: 0 },
+      findings: [{ kind: 'unannounced', repaired: 'no' }],
+    })
+    expect(report!.findings[0]!.subject).toContain('llama/v1/old.bin#u-')
+  })
+
   it('goes on where its time ran out, repeats no page, and loses none', async () => {
     for (let index = 0; index < 20; index += 1)
       world.publish(`llama/v1/${index}.bin`, noise(20, index), { quiet: true })

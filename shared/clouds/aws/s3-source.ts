@@ -201,6 +201,7 @@ const versionEntry = (version: ObjectVersion): SourceVersionEntry => ({
   ...markerEntry(version),
   etag: unquoted(version.ETag),
   size: version.Size ?? 0,
+  ...(archiveClasses.has(version.StorageClass ?? '') ? { isArchived: true } : {}),
 })
 
 const markerEntry = ({ Key, VersionId, IsLatest, LastModified }: DeleteMarkerEntry): SourceVersionEntry => ({

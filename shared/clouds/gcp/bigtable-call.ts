@@ -50,7 +50,16 @@ export const callStream = async <T extends object>(
   bigtable: Bigtable,
   method: string,
   call: Call,
-): Promise<AsyncIterable<T>> => {
+): Promise<AsyncIterable<T> & { cancel(): void }> => {
   const { stub, path, deserialize, bytes, metadata, options } = await prepare(bigtable, method, call)
-  return stub.makeServerStreamRequest(path, asIs, deserialize, bytes, metadata, options) as AsyncIterable<T>
+  return stub.makeServerStreamRequest(
+    path,
+    asIs,
+    deserialize,
+    bytes,
+    metadata,
+    options,
+  ) as unknown as AsyncIterable<T> & {
+    cancel(): void
+  }
 }

@@ -24,7 +24,7 @@ const passing: ReadonlySet<number> = new Set([
   codes.aborted,
   codes.unavailable,
 ])
-const refused: ReadonlySet<number> = new Set([codes.invalidArgument, codes.failedPrecondition, codes.outOfRange])
+const refused: ReadonlySet<number> = new Set([codes.invalidArgument, codes.outOfRange])
 
 /** How gRPC words a connection that broke in the middle of an answer. */
 const isCutOff = (code: number | undefined, text: string): boolean =>
@@ -45,6 +45,9 @@ export const translateBigtableError = (operation: string, table: string, error: 
   if (code !== undefined && (passing.has(code) || isCutOff(code, text))) return new UnavailableError(message, options)
   if (code === codes.permissionDenied || code === codes.unauthenticated)
     return new DeniedError(`${message} (check the roles of the identity in infra/gcp/roles.json)`, options)
+  // A state of the instance: no change is to blame for it.
+  if (code === codes.failedPrecondition)
+    return new DeniedError(`${message} (check the app profile and the keys of the instance)`, options)
   if (code === codes.notFound)
     return new NotFoundError(`${message} (tables and families are made by infra/gcp)`, options)
   if (code !== undefined && refused.has(code)) return new InvalidInputError(message, options)

@@ -14,8 +14,11 @@ const separator = 0x00
 export const historyKey = (key: Uint8Array, version: string): Buffer =>
   Buffer.concat([key, Buffer.of(separator), Buffer.from(version, 'latin1')])
 
-export const historyRange = (key: Uint8Array): { start: Buffer; end: Buffer } => ({
-  start: Buffer.concat([key, Buffer.of(separator)]),
+export const historyRange = (key: Uint8Array, above?: string): { start: Buffer; end: Buffer } => ({
+  start:
+    above === undefined
+      ? Buffer.concat([key, Buffer.of(separator)])
+      : Buffer.concat([historyKey(key, above), Buffer.of(0)]),
   end: Buffer.concat([key, Buffer.of(separator + 1)]),
 })
 

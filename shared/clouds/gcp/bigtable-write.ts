@@ -87,16 +87,21 @@ const sendBatch = async (
     if (translated instanceof UnavailableError) return translated
     throw translated
   }
+  let answers: { cancel(): void } | undefined
   let reason: unknown = new UnavailableError(`write the history ${table}: some entries were not answered`)
   try {
     const call = { request, rest: entries.map(encodeEntry) }
-    for await (const answer of await callStream<BatchAnswer>(store, 'mutateRows', call))
+    const stream = await callStream<BatchAnswer>(store, 'mutateRows', call)
+    answers = stream
+    for await (const answer of stream)
       for (const { index, status } of answer.entries ?? []) {
         if (status?.code) reason = fail(Object.assign(new Error(status.message ?? ''), { code: status.code }))
         else left.delete(Number(index ?? 0))
       }
   } catch (error) {
     reason = fail(error)
+  } finally {
+    answers?.cancel()
   }
   return { left: [...left.values()], reason }
 }

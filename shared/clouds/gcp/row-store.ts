@@ -76,8 +76,12 @@ export const createBigtableRowStore = (options: BigtableOptions & Partial<RetryO
     },
     history: {
       append: (table, entries) => writeHistory(store, historyOf(table), entries),
-      list: async function* (table, key, later) {
-        const range = { ...historyRange(key), ...(later && { filter: laterThanFilter(later.laterThan) }) }
+      list: async function* (table, key, bounds = {}) {
+        const { laterThan, above } = bounds
+        const range = {
+          ...historyRange(key, above),
+          ...(laterThan !== undefined && { filter: laterThanFilter(laterThan) }),
+        }
         for await (const row of scanRows(store, historyOf(table), range)) yield toHistoryEntry(key, row)
       },
     },

@@ -125,9 +125,10 @@ const createPort = (tableOf: (name: string) => Table): RowStore => {
     },
     history: {
       append: async (name, entries) => appendHistory(tableOf(name), entries),
-      list: async function* (name, key, { laterThan = -Infinity } = { laterThan: -Infinity }) {
+      list: async function* (name, key, { laterThan = -Infinity, above = '' } = {}) {
         const entries = tableOf(name).history.get(textOf(key)) ?? new Map<string, HistoryEntry>()
-        for (const [, entry] of inOrder(entries)) if (entry.time > laterThan) yield copyEntry(entry)
+        for (const [, entry] of inOrder(entries))
+          if (entry.time > laterThan && entry.version > above) yield copyEntry(entry)
       },
     },
   }

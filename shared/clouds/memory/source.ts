@@ -120,12 +120,18 @@ const versionOf = (
   return { object, body: Uint8Array.from(body), parts }
 }
 
+const contentOf = ({ object, body }: Version): Pick<SourceVersionEntry, 'etag' | 'size' | 'isArchived'> => ({
+  etag: object.etag,
+  size: body.length,
+  ...(archiveClasses.has(object.storageClass ?? '') ? { isArchived: true } : {}),
+})
+
 async function* listVersions(bucket: Bucket, prefix: string): AsyncGenerator<SourceVersionEntry> {
   for (const [key, entries] of bucket.keys) {
     if (!key.startsWith(prefix)) continue
     for (const [index, entry] of entries.entries()) {
       const { versionId, lastModified } = 'version' in entry ? entry.version.object : entry.marker
-      const content = 'version' in entry ? { etag: entry.version.object.etag, size: entry.version.body.length } : {}
+      const content = 'version' in entry ? contentOf(entry.version) : {}
       yield { key, ...(versionId === undefined ? {} : { versionId }), isLatest: index === 0, lastModified, ...content }
     }
   }
