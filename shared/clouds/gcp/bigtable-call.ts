@@ -52,14 +52,7 @@ export const callStream = async <T extends object>(
   call: Call,
 ): Promise<AsyncIterable<T> & { cancel(): void }> => {
   const { stub, path, deserialize, bytes, metadata, options } = await prepare(bigtable, method, call)
-  return stub.makeServerStreamRequest(
-    path,
-    asIs,
-    deserialize,
-    bytes,
-    metadata,
-    options,
-  ) as unknown as AsyncIterable<T> & {
+  return stub.makeServerStreamRequest(path, asIs, deserialize, bytes, metadata, options) as AsyncIterable<T> & {
     cancel(): void
   }
 }
