@@ -11,6 +11,7 @@ import type { ReleaseManifest } from '../shared/weights/manifest.ts'
 import { type ListedAlarm, readAlarms } from './page/data.ts'
 import { startPage } from './page/server.ts'
 import { alarmsTable } from './start/alarms.ts'
+import { type Proof, proofTable, prove, settledAlarms } from './start/prove.ts'
 import { keepRunning } from './start/keep.ts'
 import { createLive, type Live } from './start/live.ts'
 import { publish } from './start/publish.ts'
@@ -50,6 +51,7 @@ type Result = {
   outcomes: Outcome[]
   rowsPlan: RowsPlan
   rows: RowsOutcome
+  proofs: Proof[]
   alarms: ListedAlarm[]
 }
 type Replicated = { plan: Publish; counters: Counters; lagSeconds: number; release: ReleaseManifest }
@@ -212,14 +214,16 @@ const run = async (options: Options, dir: string, live: Live): Promise<Result> =
       await writer.close()
     }
 
+    live.say('Having the functions prove what is in the replica ...')
+    const proofs = await prove(stack, store, rowsPlan.table)
     // CloudWatch would be away with the rest of AWS, and what it saw with it.
-    const alarms = await readAlarms(stack.clouds.endpoints.cloudwatch)
+    const alarms = await settledAlarms(() => readAlarms(stack.clouds.endpoints.cloudwatch), 60 / speed)
     live.say('Switching AWS off and restoring from GCS alone ...')
     for (const service of awsServices) await stack.clouds.kill(service)
     const outcomes: Outcome[] = []
     for (const one of replicated) outcomes.push(await restore(stack, dir, one, live))
     if (options.keep) for (const service of awsServices) await stack.clouds.restart(service)
-    return { stack, page, outcomes, rowsPlan, rows, alarms }
+    return { stack, page, outcomes, rowsPlan, rows, proofs, alarms }
   } catch (error) {
     await stack.stop()
     throw error
@@ -245,12 +249,13 @@ const main = async (): Promise<number> => {
   const dir = await mkdtemp(join(tmpdir(), 'lifeboat-'))
   const startedAt = Date.now()
   try {
-    const { stack, page, outcomes, rowsPlan, rows, alarms } = await run(options, dir, live)
+    const { stack, page, outcomes, rowsPlan, rows, proofs, alarms } = await run(options, dir, live)
     try {
       const isRestored = outcomes.every(({ identical }) => identical)
       const areRowsEqual = rowsVerified(rows)
       live.say(`\n${outcomeTable(outcomes, process.stdout.columns)}`)
       live.say(rowsReport(rows))
+      live.say(proofTable(proofs, process.stdout.columns))
       live.say(alarmsTable(alarms, 60 / speed, process.stdout.columns))
       live.say(verdict(isRestored, areRowsEqual, Math.round((Date.now() - startedAt) / 1000)))
       if (options.json) process.stdout.write(`${outcomeJson(outcomes, rows)}\n`)
