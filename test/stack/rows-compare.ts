@@ -1,3 +1,4 @@
+import { UnavailableError } from '../../shared/errors.ts'
 import { BatchWriteItemCommand, DeleteItemCommand, DynamoDBClient, PutItemCommand } from '@aws-sdk/client-dynamodb'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -142,7 +143,7 @@ const startChanges = (sides: Sides, { rows: count, changesPerSecond, lagMs }: Co
   const deliver = async (): Promise<void> => {
     while (!over.signal.aborted || stream.length > 0) {
       const due = stream.filter(({ at }) => over.signal.aborted || at + lagMs <= Date.now())
-      await forEachBounded(due, writesInFlight, async ({ write }) => void (await sides.rows.applyIfNewer(table, write)))
+      await forEachBounded(due, writesInFlight, async ({ write }) => applyPatiently(sides, write))
       stream.splice(0, due.length)
       await sleep(20)
     }
@@ -156,6 +157,18 @@ const startChanges = (sides: Sides, { rows: count, changesPerSecond, lagMs }: Co
       await work
       return { made, perSecond: made / seconds }
     },
+  }
+}
+
+/** As Lambda, which hands over again what Bigtable was too slow for: a resend changes nothing. */
+const applyPatiently = async (sides: Sides, write: RowWrite): Promise<void> => {
+  for (;;) {
+    try {
+      return void (await sides.rows.applyIfNewer(table, write))
+    } catch (error) {
+      if (!(error instanceof UnavailableError)) throw error
+      await sleep(200)
+    }
   }
 }
 
