@@ -12,8 +12,8 @@ export type Repaired = { repaired: 'sent' | 'no'; why: string }
 export type Repairer = {
   /** Copies the object version anew; the stored bytes of `bodies` (SHA-256 in hex) are not believed. */
   object(about: { bucket: string; key: string; version: string }, bodies: readonly string[]): Promise<Repaired>
-  /** Seals the releases of a model's version anew; `bucket` where it is known. */
-  release(about: { model: string; version: string; bucket?: string }): Promise<Repaired>
+  /** Seals the releases of a model's version anew; `bucket` and the `id` of the manifest that is wanting where known. */
+  release(about: { model: string; version: string; bucket?: string; id?: string }): Promise<Repaired>
 }
 
 /** A message of SQS holds 256 KiB; what is not named is found by the next check and then named. */
@@ -59,7 +59,7 @@ const repairObject = async (
 /** One for a call: what it has sent it does not send twice. */
 export const createRepairer = (deps: Deps): Repairer => {
   const objects = new Map<string, Promise<Repaired>>()
-  const prefixes = new Set<string>()
+  const sealed = new Set<string>()
   return {
     object: (about, bodies) => {
       const id = JSON.stringify([about.bucket, about.key, about.version])
@@ -67,16 +67,17 @@ export const createRepairer = (deps: Deps): Repairer => {
       objects.set(id, sent)
       return sent
     },
-    release: async ({ model, version, bucket }) => {
+    release: async ({ model, version, bucket, id }) => {
       let known = 0
       for (const rule of deps.config.buckets) {
         if (bucket !== undefined && rule.name !== bucket) continue
         const prefix = prefixOfRelease(rule.release.path, rule.prefix, { model, version })
         if (!(await deps.releases.get(rule.name, prefix))) continue
         known += 1
-        if (prefixes.has(`${rule.name}/${prefix}`)) continue
-        prefixes.add(`${rule.name}/${prefix}`)
-        await deps.releases.reopen(rule.name, prefix, deps.random.hex(8), deps.clock.now())
+        const what = JSON.stringify([rule.name, prefix, id])
+        if (sealed.has(what)) continue
+        sealed.add(what)
+        await deps.releases.reopen(rule.name, prefix, deps.random.hex(8), deps.clock.now(), id)
         await deps.releases.request(rule.name, prefix, deps.clock.now())
       }
       return known > 0

@@ -24,7 +24,7 @@ export type ReleaseCheck = {
 export type ReleaseFlaw = Flaw & {
   /** What makes it good: the release sealed anew, or the object of a member copied anew. */
   mend:
-    | { release: { model: string; version: string; bucket?: string } }
+    | { release: { model: string; version: string; bucket?: string; id?: string } }
     | { object: { bucket: string; key: string; version: string } }
     | undefined
 }
@@ -50,12 +50,13 @@ const mendOf = (name: string, release?: ReleaseManifest): ReleaseFlaw['mend'] =>
       release: {
         model: parsed.model.text,
         version: parsed.version.text,
+        id: parsed.id,
         ...(release ? { bucket: release.bucket } : {}),
       },
     }
   if (!release) return undefined
   const { model, version, bucket } = release
-  return { release: { model, version, bucket } }
+  return { release: { model, version, bucket, ...(parsed ? { id: parsed.id } : {}) } }
 }
 
 const checkWords = ({ name, release }: Entry & { release: ReleaseManifest }): string[] => {

@@ -144,6 +144,8 @@ export type ReleaseRow = {
   waiting?: string
   /** How often the releases under the prefix were asked to be sealed anew, under other ids. */
   again?: number
+  /** Ids of manifests under the prefix that a check found wanting, whatever the members are by now. */
+  wanting?: string[]
 }
 
 export interface ReleaseLedger {
@@ -155,9 +157,9 @@ export interface ReleaseLedger {
   update(bucket: string, prefix: string, change: { done?: string; waiting?: string; closeIf?: number }): Promise<void>
   /**
    * Forgets what was done and opens the release, so that it is sealed anew. Nothing where it is not known, or where the same
-   * `cause` was the last to do so.
+   * `cause` was the last to do so. `wanting` is the id of the manifest that is to be replaced, where one is known.
    */
-  reopen(bucket: string, prefix: string, cause: string, now: number): Promise<void>
+  reopen(bucket: string, prefix: string, cause: string, now: number, wanting?: string): Promise<void>
   open(): AsyncIterable<ReleaseRow>
   /** Asks the committer, through the ledger's stream, to evaluate the release now. */
   request(bucket: string, prefix: string, now: number): Promise<void>

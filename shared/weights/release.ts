@@ -275,6 +275,7 @@ export const evaluateRelease = async (
   }
   const row = await deps.releases.get(bucket, key.prefix)
   if (row?.again !== undefined) release.again = row.again
+  if (row?.wanting !== undefined) release.wanting = row.wanting
   const members = await deps.releases.members(bucket, key.prefix)
   const done = new Set(row?.done)
   const markers = markersOf(members, rule.release.marker)

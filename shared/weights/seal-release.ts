@@ -8,8 +8,18 @@ import { hashOf, hashOfAll } from './outcome.ts'
 import { keepAsItIs } from './presence.ts'
 import type { Candidate } from './release-rules.ts'
 
-/** `again`: how often the releases of the prefix were sealed anew because a check found one of them wanting. */
-export type Release = { bucket: string; prefix: string; model: string; version?: string; again?: number }
+/**
+ * `again`: how often the releases of the prefix were sealed anew because a check found one of them wanting. `wanting`: the
+ * ids of those that were, which the members of today need not give any more.
+ */
+export type Release = {
+  bucket: string
+  prefix: string
+  model: string
+  version?: string
+  again?: number
+  wanting?: readonly string[]
+}
 
 const manifestBytesMax = 64 * 2 ** 20
 /** What the records' one space of indent adds to a member, and all that is not members. */
@@ -63,12 +73,14 @@ export const sealRelease = async (
   refuseTooMany(members)
   const listDigest = hashOfAll(members.map(({ path, version }) => `${path}\0${version}`))
   const version = release.version ?? `${stamp(complete.publishedAt)}-${listDigest.slice(0, 8)}`
-  const { again = 0 } = release
+  const { again = 0, wanting = [] } = release
   const idOf = (round: number): string => {
     const fields = [release.bucket, release.prefix, release.model, version, complete.marker?.traceId, listDigest]
     return hashOfAll(round === 0 ? fields : [...fields, String(round)]).slice(0, 16)
   }
   const releaseId = idOf(again)
+  const rounds = Array.from({ length: again }, (_, round) => idOf(round))
+  const replaces = [...new Set([...rounds, ...wanting])].filter((id) => id !== releaseId)
   const chain = `release#${release.model}`
   const { sequence, previousDigest, previous } = await deps.chain.next(chain)
   const manifest: ReleaseManifest = {
@@ -93,7 +105,7 @@ export const sealRelease = async (
       previous?.['version'] && previous['releaseId']
         ? { version: previous['version'], releaseId: previous['releaseId'] }
         : null,
-    ...(again > 0 ? { replaces: Array.from({ length: again }, (_, round) => idOf(round)) } : {}),
+    ...(replaces.length > 0 ? { replaces } : {}),
   }
   const name = releaseName(release.model, version, releaseId)
   const bytes = toBytes(manifest)

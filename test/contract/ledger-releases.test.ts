@@ -113,6 +113,24 @@ describe.each(fixture.targets)('a ledger: %s', (_name, openLedger) => {
       expect(await toArray(ledger.releases.open())).toEqual([row])
     })
 
+    it('remember the manifests that are to be replaced, each once', async () => {
+      await ledger.releases.touch(member(), release, 5)
+      await ledger.releases.reopen('models', 'a/v/', 'x', 6)
+      expect(await ledger.releases.get('models', 'a/v/')).not.toHaveProperty('wanting')
+      for (const [cause, id] of [
+        ['y', 'id-1'],
+        ['z', 'id-2'],
+        ['x', 'id-1'],
+        ['x', 'id-3'],
+      ] as const)
+        await ledger.releases.reopen('models', 'a/v/', cause, 7, id)
+      const row = await ledger.releases.get('models', 'a/v/')
+      expect(row).toMatchObject({ done: [], again: 4 })
+      expect(row!.wanting!.toSorted()).toEqual(['id-1', 'id-2'])
+      await ledger.releases.touch(member({ traceId: 'trace-2' }), release, 8)
+      expect((await ledger.releases.get('models', 'a/v/'))!.wanting).toHaveLength(2)
+    })
+
     it('take an order to evaluate for no member', async () => {
       await ledger.releases.touch(member(), release, 5)
       await ledger.releases.request('models', 'a/v/', 6)

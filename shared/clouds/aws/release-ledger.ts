@@ -19,6 +19,7 @@ const releaseOf = (item: Item): ReleaseRow => {
   const version = stringOf(item, 'version')
   const waiting = stringOf(item, 'waiting')
   const again = numberOf(item, 'again')
+  const wanting = item['wanting']?.SS
   return {
     bucket: stringOf(item, 'bucket') ?? '',
     prefix: stringOf(item, 'prefix') ?? '',
@@ -28,6 +29,7 @@ const releaseOf = (item: Item): ReleaseRow => {
     done: item['done']?.SS ?? [],
     ...(waiting === undefined ? {} : { waiting }),
     ...(again === undefined ? {} : { again }),
+    ...(wanting === undefined ? {} : { wanting }),
   }
 }
 
@@ -135,18 +137,18 @@ export const createReleaseLedger = (client: DynamoDBClient, table: string): Rele
       if (change.closeIf !== undefined)
         await send('REMOVE pending, since', { ':touched': N(change.closeIf) }, 'touchedAt = :touched')
     }),
-  reopen: async (bucket, prefix, cause, now) =>
+  reopen: async (bucket, prefix, cause, now, wanting) =>
     translated('ledger reopen release', async () =>
       unlessConditionFails(
         client.send(
           new UpdateItemCommand({
             TableName: table,
             Key: keyOf({ pk: pkOf(bucket, prefix), sk: 'release' }),
-            UpdateExpression:
-              'ADD again :one SET pending = :release, since = if_not_exists(since, :now), cause = :cause REMOVE done',
+            UpdateExpression: `ADD again :one${wanting === undefined ? '' : ', wanting :wanting'} SET pending = :release, since = if_not_exists(since, :now), cause = :cause REMOVE done`,
             ConditionExpression: 'attribute_exists(pk) AND (attribute_not_exists(cause) OR cause <> :cause)',
             ExpressionAttributeValues: {
               ':one': N(1),
+              ...(wanting === undefined ? {} : { ':wanting': { SS: [wanting] } }),
               ':cause': S(cause),
               ':release': S('release'),
               ':now': S(new Date(now).toISOString()),

@@ -47,9 +47,11 @@ export const createMemoryReleaseLedger = (
       if (waiting !== undefined) row.waiting = waiting
       if (closeIf === row.touchedAt) row.isOpen = false
     },
-    reopen: async (bucket, prefix, cause) => {
+    reopen: async (bucket, prefix, cause, _now, wanting) => {
       const row = releases.get(place(bucket, prefix))
-      if (row && row.cause !== cause) Object.assign(row, { done: [], again: (row.again ?? 0) + 1, isOpen: true, cause })
+      if (!row || row.cause === cause) return
+      Object.assign(row, { done: [], again: (row.again ?? 0) + 1, isOpen: true, cause })
+      if (wanting !== undefined) row.wanting = [...new Set([...(row.wanting ?? []), wanting])]
     },
     request: async (bucket, prefix) => onRequest(bucket, prefix),
     open: async function* open() {

@@ -1,0 +1,54 @@
+import { expect, describe, it } from 'vitest'
+import { findRelease } from '../../shared/weights/catalog.ts'
+import { sha256Hex } from '../../shared/weights/codec.ts'
+import { continueValidation } from '../../shared/proof/validate-run.ts'
+import { createProofWorld, damages, DAY_MS, rest } from '../support/proof-world.ts'
+import { ample, noise, type World } from '../support/weights-world.ts'
+
+/** Releases under one prefix that are more than one manifest, and those that come while a check looks. */
+
+const publishListed = async (world: World, body: Buffer): Promise<void> => {
+  world.publish('m/v1/w.bin', body)
+  world.tick(2000)
+  const listed = { files: [{ key: 'w.bin', size: body.length, sha256: sha256Hex(body) }] }
+  world.publish('m/v1/_PUBLISH.json', Buffer.from(JSON.stringify(listed)))
+  await rest(world)
+}
+
+describe('a damaged release', () => {
+  it('is replaced once, although the same bytes were uploaded again since', async () => {
+    const { world, open } = await createProofWorld()
+    const body = noise(900, 9)
+    await publishListed(world, body)
+    const [damaged] = world.names('releases/m/')
+    world.publish('m/v1/w.bin', body)
+    await rest(world)
+    await damages.flipped(world, damaged!)
+    const outcomes: string[] = []
+    for (let day = 0; day < 3; day += 1) {
+      world.tick(DAY_MS)
+      outcomes.push((await continueValidation(open(), ample)).outcome)
+      await rest(world)
+    }
+    expect(outcomes).toEqual(['failed', 'passed', 'passed'])
+    expect(world.names('releases/m/')).toHaveLength(2)
+    const { name, release } = await findRelease(world.store, 'm', 'v1')
+    expect(name).not.toBe(damaged)
+    expect(release.replaces!.some((id) => damaged!.endsWith(`v1.${id}.json`))).toBe(true)
+  })
+
+  it('is replaced together with another of the same version', async () => {
+    const { world, open } = await createProofWorld()
+    await publishListed(world, noise(900, 9))
+    await publishListed(world, noise(900, 10))
+    const both = world.names('releases/m/')
+    expect(both).toHaveLength(2)
+    for (const name of both) await damages.flipped(world, name)
+    world.tick(DAY_MS)
+    expect((await continueValidation(open(), ample)).outcome).toBe('failed')
+    await rest(world)
+    world.tick(DAY_MS)
+    expect((await continueValidation(open(), ample)).outcome).toBe('passed')
+    expect(both).not.toContain((await findRelease(world.store, 'm', 'v1')).name)
+  })
+})
