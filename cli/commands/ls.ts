@@ -4,7 +4,7 @@ import { parseLimit } from '../arguments.ts'
 import type { CliContext, GlobalOptions } from '../context.ts'
 import { unlessInterrupted } from '../exit-codes.ts'
 import { listFailed } from '../ls/failed.ts'
-import type { Listing, View } from '../ls/listing.ts'
+import { failIfDamaged, type Listing, type View } from '../ls/listing.ts'
 import { listMembers, listModels, listVersions } from '../ls/models.ts'
 import { listKeys } from '../ls/objects.ts'
 import { renderJson, widthOf } from '../output.ts'
@@ -24,12 +24,13 @@ const list = (view: View, target: Target | undefined, failed: boolean): Promise<
 const ls = async (context: CliContext, what: string | undefined, options: LsOptions): Promise<void> => {
   const target = what === undefined ? undefined : parseTarget(what)
   if (target && options.failed) throw new InvalidInputError('--failed lists all of the replica and takes no name')
-  const { json, text } = await unlessInterrupted(context.signal, async () => {
+  const listing = await unlessInterrupted(context.signal, async () => {
     const { store } = await context.openReplica(options)
     const view = { store, nowMs: context.now(), width: widthOf(context.stdout), limit: options.limit }
     return list(view, target, options.failed === true)
   })
-  context.stdout.write(options.json ? renderJson(json) : text)
+  context.stdout.write(options.json ? renderJson(listing.json) : listing.text)
+  failIfDamaged(listing)
 }
 
 export const register = (program: Command, context: CliContext): void => {

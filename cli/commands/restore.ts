@@ -16,10 +16,17 @@ import { parseTarget, type Target } from '../target.ts'
 type RestoreFlags = GlobalOptions & { to: string; overwrite?: boolean; allowCaseCollisions?: boolean }
 
 /** `facts` go into the JSON as they are. */
-type Chosen = { title: string; state: string; since: string; facts: Record<string, unknown>; files: RestoreTarget[] }
+type Chosen = {
+  title: string
+  state: string
+  since: string
+  facts: Record<string, unknown>
+  files: RestoreTarget[]
+  passedOver?: readonly string[]
+}
 
 const chooseRelease = async (store: BlobStore, model: string, version?: string): Promise<Chosen> => {
-  const { release } = await findRelease(store, model, version)
+  const { release, passedOver } = await findRelease(store, model, version)
   const { state, publishedAt, releaseId, completeness } = release
   return {
     title: `${model}@${release.version}`,
@@ -33,6 +40,7 @@ const chooseRelease = async (store: BlobStore, model: string, version?: string):
       manifestDigest: member.manifestDigest,
       member,
     })),
+    ...(version === undefined ? { passedOver } : {}),
   }
 }
 
@@ -90,6 +98,10 @@ const restore = async (context: CliContext, text: string, options: RestoreFlags)
   const startedAt = context.now()
   const target = parseTarget(text)
   const { store, chosen } = await unlessInterrupted(context.signal, () => choose(context, target, options))
+  for (const name of chosen.passedOver ?? [])
+    context.stderr.write(
+      `lifeboat: ${printable(name)} cannot be read and was passed over; restored is ${printable(chosen.title)}\n`,
+    )
   const to = resolve(context.cwd, options.to)
   const progress = createProgress(context, {
     label: 'restore',

@@ -3,7 +3,7 @@ import { InvalidInputError } from '../../shared/errors.ts'
 import { parseLimit } from '../arguments.ts'
 import { type CliContext, configFile, loadConfig } from '../context.ts'
 import { unlessInterrupted } from '../exit-codes.ts'
-import type { Listing } from '../ls/listing.ts'
+import { failIfDamaged, type Listing } from '../ls/listing.ts'
 import { printable, renderJson, widthOf } from '../output.ts'
 import { viewReplica } from '../replica-view.ts'
 import { keyHelp, parseKeyText } from '../rows/key-text.ts'
@@ -52,10 +52,11 @@ const trace = async (
   key: string | undefined,
   options: TraceOptions,
 ): Promise<void> => {
-  const { json, text } = await unlessInterrupted(context.signal, () =>
+  const listing = await unlessInterrupted(context.signal, () =>
     key === undefined ? traceOfObject(context, what, options) : traceOfRow(context, what, key, options),
   )
-  context.stdout.write(options.json ? renderJson(json) : text)
+  context.stdout.write(options.json ? renderJson(listing.json) : listing.text)
+  failIfDamaged(listing)
 }
 
 export const register = (program: Command, context: CliContext): void => {

@@ -14,7 +14,9 @@ const nameOf = ({ bucket, key, version, name }: Failure): string => {
 export const listFailed = async ({ store, nowMs, width, limit }: View): Promise<Listing> => {
   const max = limit ?? recordsMaxDefault
   const { failed, truncated } = await listFailures(store, max)
-  const all = await listWaiting(store, await listReleases(store), max)
+  const { releases, damaged: unread } = await listReleases(store)
+  const damaged = unread.map(({ name }) => name)
+  const all = await listWaiting(store, releases, max)
   const open = failed.filter(({ since }) => since === undefined)
   const rows = [
     ...all.waiting.map(({ bucket, model, version, reason, at }) => [
@@ -37,8 +39,10 @@ export const listFailed = async ({ store, nowMs, width, limit }: View): Promise<
     json: {
       failed: failed.map(({ since, ...record }) => ({ ...record, since: since ?? null })),
       waiting: all.waiting,
+      damaged,
       truncated: { failed: truncated, waiting: all.truncated },
     },
     text,
+    damaged,
   }
 }

@@ -93,7 +93,8 @@ const modelsText = (
 /** Every model, then every source bucket. */
 export const listModels = async (view: View): Promise<Listing> => {
   const { store, limit } = view
-  const releases = await listReleases(store)
+  const { releases, damaged: unread } = await listReleases(store)
+  const damaged = unread.map(({ name }) => name)
   const { waiting, truncated } = await listWaiting(store, releases, limit ?? recordsMaxDefault)
   const survey = await surveyObjects(store, {
     namesMax: limit ?? namesMaxDefault,
@@ -115,24 +116,26 @@ export const listModels = async (view: View): Promise<Listing> => {
   const none =
     'no releases in the replica; "lifeboat ls s3://bucket/" lists single objects, "lifeboat ls --failed" what was refused\n'
   const tables = [
-    names.length === 0 ? none : modelsText(models, names, waiting, view),
+    ...(names.length > 0 ? [modelsText(models, names, waiting, view)] : damaged.length > 0 ? [] : [none]),
     ...(sources.length === 0 ? [] : [sourcesText(sources, survey, view)]),
   ]
   const json = {
     models: facts,
     sources,
+    damaged,
     truncated: { names: survey.namesTruncated, pending: survey.pendingTruncated, waiting: truncated },
   }
-  return { json, text: tables.join('\n') }
+  return { json, text: tables.join('\n'), damaged }
 }
 
 /** The versions of one model, newest first, those that wait before them with the reason. */
 export const listVersions = async (view: View, model: string): Promise<Listing> => {
   const { store, nowMs, width, limit } = view
-  const releases = await listReleases(store, model)
+  const { releases, damaged: unread } = await listReleases(store, model)
+  const damaged = unread.map(({ name }) => name)
   const all = await listWaiting(store, releases, limit ?? recordsMaxDefault)
   const waiting = all.waiting.filter((record) => record.model === model)
-  if (releases.length + waiting.length === 0)
+  if (releases.length + waiting.length + damaged.length === 0)
     throw new NotFoundError(`the replica has no model ${model}: "lifeboat ls" lists what it has`)
   const rows = [
     ...waiting.map(({ version, reason, at }) => [version, 'waiting', '-', '-', '-', humanAge(at, nowMs), reason]),
@@ -149,7 +152,8 @@ export const listVersions = async (view: View, model: string): Promise<Listing> 
   const head = ['version', 'state', 'complete by', 'objects', 'size', 'published', '']
   const squeezes = [noteSqueeze(''), versionSqueeze('version')]
   const text = renderTable(head, rows, ['objects', 'size'], { width, squeezes })
-  return { json: { model, versions: releases.map(releaseFacts), waiting, truncated: all.truncated }, text }
+  const json = { model, versions: releases.map(releaseFacts), waiting, damaged, truncated: all.truncated }
+  return { json, text, damaged }
 }
 
 /** The objects of one release. */

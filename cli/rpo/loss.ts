@@ -16,6 +16,8 @@ export type Loss = {
   refused: Failure[]
   /** Releases that are not whole. */
   waiting: WaitingRecord[]
+  /** Manifests of releases that cannot be read, and that no other stands in for. */
+  damaged: string[]
   heartbeat: Heartbeat | undefined
 }
 
@@ -27,7 +29,7 @@ const changedAt = ({ record }: PendingObject): number => Date.parse(record.sourc
 export const findLoss = async (store: BlobStore, nowMs: number): Promise<Loss> => {
   // The heartbeat first: a message that is planned in between is then counted twice rather than not at all.
   const heartbeat = await asStored(newestHeartbeat(store, nowMs))
-  const [survey, refused, releases] = await Promise.all([
+  const [survey, refused, { releases, damaged }] = await Promise.all([
     surveyObjects(store, { namesMax: everything, readsMax: everything }),
     listFailures(store, everything, ({ key }) => key !== undefined, 'refused'),
     listReleases(store),
@@ -39,6 +41,7 @@ export const findLoss = async (store: BlobStore, nowMs: number): Promise<Loss> =
     bytes: objects.reduce((sum, { record }) => sum + record.size, 0),
     refused: refused.failed.filter(({ since }) => since === undefined),
     waiting,
+    damaged: damaged.map(({ name }) => name),
     heartbeat,
   }
 }
@@ -73,10 +76,11 @@ export const messagesIn = (heartbeat: Heartbeat | undefined): number =>
  */
 export type LossVerdict = 'nothing' | 'something' | 'unknown'
 
-export const lossVerdict = ({ objects, refused, waiting, heartbeat }: Loss, nowMs: number): LossVerdict => {
+export const lossVerdict = ({ objects, refused, waiting, damaged, heartbeat }: Loss, nowMs: number): LossVerdict => {
   const tables = heartbeat ? tableLosses(heartbeat) : []
   const isLate = tables.some((table) => table.isLate && (table.quarantined > 0 || table.lagSeconds !== null))
-  if (objects.length + refused.length + waiting.length + messagesIn(heartbeat) > 0 || isLate) return 'something'
+  const lost = objects.length + refused.length + waiting.length + damaged.length + messagesIn(heartbeat)
+  if (lost > 0 || isLate) return 'something'
   if (!heartbeat || isStale(heartbeat, nowMs) || heartbeat.objects.lagSeconds === null) return 'unknown'
   return tables.some(({ lagSeconds }) => lagSeconds === null) ? 'unknown' : 'nothing'
 }

@@ -45,12 +45,12 @@ const objectLines = ({ objects, bytes }: Loss, { nowMs, width, limit }: View): s
   ]
 }
 
-const releaseLines = ({ waiting }: Loss, limit: number): string[] => {
+const releaseLines = ({ waiting, damaged }: Loss, limit: number): string[] => {
   const named = waiting.map(
     ({ model, version, bucket, reason }) =>
       `${model}${version === '-' ? '' : `@${version}`} (s3://${bucket}) is not whole: ${reason}`,
   )
-  return limited(named, limit)
+  return limited([...damaged.map((name) => `${name} cannot be read`), ...named], limit)
 }
 
 const tableText = ({ table, changesAfter, lagSeconds, unknown, quarantined }: TableLoss): string => {
@@ -120,7 +120,7 @@ const objectJson = ({ record: { source, size, traceId }, plannedAt }: Loss['obje
 
 /** What `lifeboat rpo` prints. */
 export const showLoss = (loss: Loss, view: View): Listing & { verdict: LossVerdict } => {
-  const { objects, bytes, refused, waiting, heartbeat } = loss
+  const { objects, bytes, refused, waiting, damaged, heartbeat } = loss
   const { nowMs, limit } = view
   const verdict = lossVerdict(loss, nowMs)
   const json = {
@@ -134,6 +134,7 @@ export const showLoss = (loss: Loss, view: View): Listing & { verdict: LossVerdi
       oldestChangeAt: objects[0]?.record.source.lastModified ?? null,
       refused: refused.length,
       waiting: waiting.length,
+      damaged: damaged.length,
       messages: heartbeat && tellsQueues(heartbeat) ? messagesIn(heartbeat) : null,
     },
     objects: objects.slice(0, limit).map(objectJson),
@@ -148,6 +149,7 @@ export const showLoss = (loss: Loss, view: View): Listing & { verdict: LossVerdi
     waiting: waiting
       .slice(0, limit)
       .map(({ bucket, model, version, reason, at }) => ({ bucket, model, version, reason, at })),
+    damaged: damaged.slice(0, limit),
     queues: heartbeat?.objects.queues ?? null,
     deadLetters: heartbeat?.objects.deadLetters ?? null,
     objectsLag: heartbeat ? { lagSeconds: heartbeat.objects.lagSeconds, unknown: heartbeat.objects.unknown } : null,

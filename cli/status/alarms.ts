@@ -138,6 +138,13 @@ const proofAlarms = ({ proofs: { validate, scrub, reconcile, drill }, nowMs }: F
   ...slowAlarm(scrub, nowMs),
 ]
 
+const damageAlarm = ({ damaged }: Facts): Alarm[] => {
+  const [first] = damaged
+  if (first === undefined) return []
+  const more = damaged.length > 1 ? ` and ${damaged.length - 1} more` : ''
+  return [alarm('release-damaged', 'problem', `cannot be read: ${first}${more}`)]
+}
+
 const order: readonly Severity[] = ['problem', 'behind', 'unknown']
 
 const worstFirst = (a: Alarm, b: Alarm): number => order.indexOf(a.severity) - order.indexOf(b.severity)
@@ -145,7 +152,13 @@ const worstFirst = (a: Alarm, b: Alarm): number => order.indexOf(a.severity) - o
 /** The worst first, but before all of them that of the heartbeat, on which the others rest. */
 export const alarmsOf = (facts: Facts): Alarm[] => [
   ...heartbeatAlarms(facts),
-  ...[...targetAlarm(facts), ...objectAlarms(facts), ...tableAlarms(facts), ...proofAlarms(facts)].sort(worstFirst),
+  ...[
+    ...targetAlarm(facts),
+    ...damageAlarm(facts),
+    ...objectAlarms(facts),
+    ...tableAlarms(facts),
+    ...proofAlarms(facts),
+  ].sort(worstFirst),
 ]
 
 export type Verdict = 'protected' | 'behind' | 'unknown' | 'problems found'

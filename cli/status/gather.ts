@@ -33,6 +33,8 @@ export type Facts = {
   pending: PendingObject[] | undefined
   morePending: boolean
   refused: number
+  /** Manifests of releases that cannot be read, and that no other stands in for. */
+  damaged: string[]
   proofs: {
     validate: Proof | undefined
     scrub: ScrubProof | undefined
@@ -42,7 +44,7 @@ export type Facts = {
 }
 
 const readKept = async (store: BlobStore) => {
-  const releases = await listReleases(store)
+  const { releases, damaged } = await listReleases(store)
   const { waiting } = await listWaiting(store, releases, recordsMaxDefault)
   const survey = await surveyObjects(store, { namesMax: namesMaxDefault, readsMax: recordsMaxDefault })
   const members = new Set(
@@ -60,6 +62,7 @@ const readKept = async (store: BlobStore) => {
       single: Math.max(0, objects - members.size),
       truncated: survey.namesTruncated,
     },
+    damaged: damaged.map(({ name }) => name),
     pending: survey.pending,
     morePending: survey.pendingTruncated,
   }

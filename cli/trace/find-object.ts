@@ -68,7 +68,7 @@ const failuresAlone = (failed: ObjectTrace['failed']): ObjectTrace => {
   const [record] = failed
   const { bucket = '', key = record?.name ?? '', version = '' } = record ?? {}
   const object = { bucket, key, version }
-  return { object, plans: [], sealed: [], cancelled: [], releases: [], waiting: [], failed, deleted: [] }
+  return { object, plans: [], sealed: [], cancelled: [], releases: [], damaged: [], waiting: [], failed, deleted: [] }
 }
 
 /** The object version of a trace id, as logs have it; for an event that was refused, what is known of it. */

@@ -128,7 +128,9 @@ export const showObject = ({ trace, others }: Found, width: number | undefined, 
         ...details,
       })),
       otherVersions: others,
+      damaged: trace.damaged,
     },
+    damaged: trace.damaged,
     text: `${head.join('\n')}\n\n${table}`,
   }
 }

@@ -1,6 +1,6 @@
 import { mapInOrder, toArray } from '../bounded.ts'
 import type { BlobStat, BlobStore } from '../ports.ts'
-import { listReleases } from './catalog.ts'
+import { listReleases, mayBeOfModel } from './catalog.ts'
 import { findDeletions } from './catalog-deleted.ts'
 import { listWaiting } from './catalog-failures.ts'
 import { type FoundObject, readsAtOnce, statsOf, versionNameOf } from './catalog-read.ts'
@@ -32,6 +32,8 @@ export type ObjectTrace = {
   sealed: FoundObject[]
   cancelled: { planId: string; at: string }[]
   releases: { name: string; release: ReleaseManifest }[]
+  /** Manifests that may be of more of its releases and cannot be read. */
+  damaged: string[]
   waiting: WaitingRecord[]
   failed: FailedRecord[]
   deleted: DeletedRecord[]
@@ -132,14 +134,21 @@ const releasesOf = async (
   { bucket, key, version }: ObjectVersion,
   sealed: readonly FoundObject[],
 ) => {
-  const all = await listReleases(store)
+  const { releases: all, damaged: unread } = await listReleases(store)
   const releases = all.filter(({ release }) =>
     release.members.some((each) => each.bucket === bucket && each.key === key && each.version === version),
   )
   const models = new Set(sealed.map(({ object }) => object.release?.model).filter((model) => model !== undefined))
-  if (releases.length > 0 || models.size === 0) return { releases, waiting: [] }
+  const damaged = unread
+    .filter((entry) => [...models].some((model) => mayBeOfModel(entry, model)))
+    .map(({ name }) => name)
+  if (releases.length > 0 || models.size === 0) return { releases, damaged, waiting: [] }
   const { waiting } = await listWaiting(store, all, recordsMax)
-  return { releases, waiting: waiting.filter((record) => record.bucket === bucket && models.has(record.model)) }
+  return {
+    releases,
+    damaged,
+    waiting: waiting.filter((record) => record.bucket === bucket && models.has(record.model)),
+  }
 }
 
 /** Whether the replica has any record of the object version. */
@@ -159,7 +168,7 @@ export const traceObject = async (store: BlobStore, object: ObjectVersion): Prom
     ...(await manifestsOf(store, object)),
     failed: await readFailures(store, traceIdOf(bucket, key, version)),
   }
-  if (!isTraced(own)) return { object, ...own, releases: [], waiting: [], deleted: [] }
+  if (!isTraced(own)) return { object, ...own, releases: [], damaged: [], waiting: [], deleted: [] }
   const { byManifest } = await findDeletions(store, bucket, key, own.sealed, recordsMax)
   const deleted = [...new Set(byManifest.values())]
   return { object, ...own, ...(await releasesOf(store, object, own.sealed)), deleted }

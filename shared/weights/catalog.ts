@@ -1,14 +1,17 @@
 import { mapInOrder, toArray } from '../bounded.ts'
-import { NotFoundError } from '../errors.ts'
+import { type CorruptError, NotFoundError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
-import { folderOf, orDamage, readsAtOnce, statsOf, undamaged } from './catalog-read.ts'
+import { folderOf, orDamage, readsAtOnce, statsOf } from './catalog-read.ts'
 import { type ReleaseManifest, releaseManifestSchema } from './manifest.ts'
-import { parseReleaseName, releaseName } from './names.ts'
+import { type NameField, parseReleaseName, releaseName } from './names.ts'
 import { readRecord } from './restore-read.ts'
 
-/** The releases that the replica holds, from its own records alone. Every answer is whole; nothing damaged is passed over. */
+/** The releases that the replica holds, from its own records alone. What is damaged is named and never passed over in silence. */
 
 export type FoundRelease = { name: string; release: ReleaseManifest }
+
+/** A manifest that cannot be read and that no other stands in for. */
+export type DamagedRelease = { name: string; damage: CorruptError }
 
 /** By publish time, then by how often the model was published, newest first. */
 const newestFirst = (a: FoundRelease, b: FoundRelease): number =>
@@ -18,8 +21,19 @@ const newestFirst = (a: FoundRelease, b: FoundRelease): number =>
 export const replacedBy = ({ model, version, replaces = [] }: ReleaseManifest): string[] =>
   replaces.map((id) => releaseName(model, version, id))
 
-/** The releases of every model or of one, newest first. */
-export const listReleases = async (store: BlobStore, model?: string): Promise<FoundRelease[]> => {
+/** A name that is hashed may be of any text. */
+const mayBe = (field: NameField | undefined, text: string): boolean =>
+  field === undefined || !('text' in field) || field.text === text
+
+/** Whether the manifest of this name can be one of the model, as far as its name tells. */
+export const mayBeOfModel = ({ name }: DamagedRelease, model: string): boolean =>
+  mayBe(parseReleaseName(name)?.model, model)
+
+/** The releases of every model or of one, newest first, and the manifests that may be more of them. */
+export const listReleases = async (
+  store: BlobStore,
+  model?: string,
+): Promise<{ releases: FoundRelease[]; damaged: DamagedRelease[] }> => {
   const probe = model === undefined ? 'releases/' : folderOf(releaseName(model, 'v', 'r'))
   // A long model name is hashed or not, as its version leaves room: then its own list is not one folder.
   const prefix = probe.length > 500 || probe.includes('/~') ? 'releases/' : probe
@@ -32,19 +46,37 @@ export const listReleases = async (store: BlobStore, model?: string): Promise<Fo
   )
   const all = await toArray(read)
   const replaced = new Set(all.flatMap((entry) => ('found' in entry ? replacedBy(entry.found.release) : [])))
-  const releases = undamaged(all, (name) => replaced.has(name)).filter(({ name }) => !replaced.has(name))
-  return releases.filter(({ release }) => model === undefined || release.model === model).sort(newestFirst)
+  const standing = all.filter(({ name }) => !replaced.has(name))
+  const releases = standing.flatMap((entry) => ('found' in entry ? [entry.found] : []))
+  const damaged = standing.flatMap((entry) => ('damage' in entry ? [entry] : []))
+  return {
+    releases: releases.filter(({ release }) => model === undefined || release.model === model).sort(newestFirst),
+    damaged: damaged.filter((entry) => model === undefined || mayBeOfModel(entry, model)),
+  }
 }
 
-/** The version named, or the newest protected one. Throws NotFoundError saying what there is instead. */
-export const findRelease = async (store: BlobStore, model: string, version?: string): Promise<FoundRelease> => {
-  const releases = await listReleases(store, model)
+/**
+ * The version named, or the newest protected one that can be read; `passedOver` are the manifests that may be of a newer one
+ * and cannot be read. Throws CorruptError where one of those may be what was asked for, and NotFoundError saying what there is
+ * instead.
+ */
+export const findRelease = async (
+  store: BlobStore,
+  model: string,
+  version?: string,
+): Promise<FoundRelease & { passedOver: string[] }> => {
+  const { releases, damaged } = await listReleases(store, model)
+  const asked = damaged.find(({ name }) => version !== undefined && mayBe(parseReleaseName(name)?.version, version))
+  if (asked) throw asked.damage
+  const passedOver = damaged.map(({ name }) => name)
+  if (releases.length === 0 && damaged[0]) throw damaged[0].damage
   if (releases.length === 0)
     throw new NotFoundError(`the replica has no model ${model}: "lifeboat ls" lists what it has`)
   const found = releases.find(({ release }) =>
     version === undefined ? release.state === 'protected' : release.version === version,
   )
-  if (found) return found
+  if (found) return { ...found, passedOver }
+  if (version === undefined && damaged[0]) throw damaged[0].damage
   const known = [...new Set(releases.map(({ release }) => release.version))].slice(0, 5).join(', ')
   throw new NotFoundError(
     version === undefined

@@ -181,10 +181,29 @@ describe('lifeboat ls', () => {
     expect(json).toMatchObject({ failed: [{ key: 'evil\u001b[2Jname' }], waiting: [{ reason: 'shard 2 is missing' }] })
   })
 
-  test('a damaged record is an error and not a shorter list', async () => {
+  test('a damaged release is an error that names it, after all that can be read', async () => {
     await writeReplica(store)
     const [release] = store.names().filter((name) => name.startsWith('releases/'))
     store.corrupt(release!, () => Buffer.from('{'))
-    expect(await cli('ls')).toMatchObject({ code: 5, stdout: '' })
+    for (const what of [[], ['llama'], ['--failed']]) {
+      const { code, stderr } = await cli('ls', ...what)
+      expect([what, code]).toEqual([what, 5])
+      expect(stderr).toContain(`this cannot be read: ${release}`)
+    }
+    expect((await cli('ls', 'llama')).stdout).toContain('2        sealed')
+    expect(jsonOf((await cli('ls', '--json')).stdout)).toMatchObject({ damaged: [release] })
+    expect((await cli('ls', 'llama@2')).code).toBe(0)
+    expect(await cli('ls', 'llama@1')).toMatchObject({ code: 5, stdout: '' })
+    expect((await cli('ls', 'nosuch')).code).toBe(4)
+  })
+
+  test('of no release that can be read it does not say that there is none', async () => {
+    await writeReplica(store)
+    for (const name of store.names().filter((each) => each.startsWith('releases/')))
+      store.corrupt(name, () => Buffer.from('{'))
+    const { code, stdout } = await cli('ls')
+    expect(code).toBe(5)
+    expect(stdout).not.toContain('no releases')
+    expect((await cli('ls', 'llama')).code).toBe(5)
   })
 })

@@ -103,6 +103,7 @@ drill      none yet
       pending: undefined,
       morePending: true,
       refused: 0,
+      damaged: [],
       proofs: nothing,
     }
     const { text } = showStatus(facts, 80)

@@ -39,8 +39,12 @@ describe('a damaged release', () => {
 
   it('is replaced together with another of the same version', async () => {
     const { world, open } = await createProofWorld()
-    await publishListed(world, noise(900, 9))
-    await publishListed(world, noise(900, 10))
+    for (const seed of [9, 10]) await publishListed(world, noise(900, seed))
+    for (const seed of [9, 10]) {
+      world.publish('m/v1/w.bin', noise(900, seed))
+      world.tick(2000)
+    }
+    await rest(world)
     const both = world.names('releases/m/')
     expect(both).toHaveLength(2)
     for (const name of both) await damages.flipped(world, name)

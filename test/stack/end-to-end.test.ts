@@ -104,7 +104,7 @@ describe('two publishes over the same keys', () => {
     await second.write()
     const complete = bucket === 'models' ? 2 : 1
     const wholly = async () => {
-      const found = await listReleases(it.store(), `race-${bucket}`)
+      const { releases: found } = await listReleases(it.store(), `race-${bucket}`)
       const digests = new Map<string, string>()
       for (const { object } of await ofKeys(bucket, prefix))
         digests.set(object.traceId, sha256(await contentOf(it.store(), object)))
@@ -208,7 +208,7 @@ describe('releases', () => {
     expect(release).toMatchObject({ completeness: 'index', state: 'protected' })
     expect(release.members.map(({ path }) => path)).toEqual(files.map(({ path }) => path).sort())
     await idle()
-    expect(await listReleases(it.store(), 'indexed')).toHaveLength(1)
+    expect((await listReleases(it.store(), 'indexed')).releases).toHaveLength(1)
     const to = join(dir, 'indexed-restored')
     expect(await it.cli(['restore', 'indexed@v1', '--to', to, '--quiet'])).toMatchObject({ code: 0 })
     expect(await differences(files, to)).toEqual([])

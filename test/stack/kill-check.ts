@@ -67,7 +67,7 @@ export const underWay = async (it: TestStack, releases: readonly PublishedReleas
   const sealed = new Set((await manifestsOf(it.store())).map(({ object }) => object.source.version))
   for (const { key, versionId } of await publishedVersions(it))
     if (!sealed.has(versionId)) say(1, `version without a manifest: ${key}#${versionId}`)
-  const found = await listReleases(it.store())
+  const { releases: found } = await listReleases(it.store())
   for (const { model, version } of releases)
     if (!found.some(({ release }) => release.model === model && release.version === version))
       say(1, `release without a manifest: ${model}@${version}`)

@@ -106,13 +106,13 @@ const expectRestored = async (to: string): Promise<void> => {
 }
 
 const replaced = async (): Promise<number> =>
-  (await listReleases(it.store(), 'llama'))[0]?.release.replaces?.length ?? 0
+  (await listReleases(it.store(), 'llama')).releases[0]?.release.replaces?.length ?? 0
 
 beforeAll(async () => {
   it = await startTestStack(join(dir, 'stack'))
   for (const [name, body] of Object.entries(files)) await it.put('models', prefix + name, body)
   await it.put('models', `${prefix}_SUCCESS`, '')
-  await until(async () => (await listReleases(it.store())).length === 1, 'the release')
+  await until(async () => (await listReleases(it.store())).releases.length === 1, 'the release')
 })
 afterAll(async () => {
   try {
