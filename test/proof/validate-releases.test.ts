@@ -2,7 +2,7 @@ import { expect, describe, it } from 'vitest'
 import { findRelease } from '../../shared/weights/catalog.ts'
 import { sha256Hex } from '../../shared/weights/codec.ts'
 import { continueValidation } from '../../shared/proof/validate-run.ts'
-import { createProofWorld, damages, DAY_MS, rest } from '../support/proof-world.ts'
+import { createProofWorld, damages, DAY_MS, type ProofDeps, rest } from '../support/proof-world.ts'
 import { ample, noise, type World } from '../support/weights-world.ts'
 
 /** Releases under one prefix that are more than one manifest, and those that come while a check looks. */
@@ -54,5 +54,44 @@ describe('a damaged release', () => {
     world.tick(DAY_MS)
     expect((await continueValidation(open(), ample)).outcome).toBe('passed')
     expect(both).not.toContain((await findRelease(world.store, 'm', 'v1')).name)
+  })
+})
+
+describe('a release that is sealed while a check looks', () => {
+  /** Publishes after the names were listed, before the ledger is asked. */
+  const sealingMeanwhile = (world: World, deps: ProofDeps, then: (name: string) => void): ProofDeps => {
+    const ledger = deps.ledger!
+    let isDone = false
+    const newest: typeof ledger.chain.newest = async (chain) => {
+      if (!isDone) {
+        isDone = true
+        const before = new Set(world.names('releases/'))
+        world.publish('llama/v2/model.bin', noise(900, 9))
+        world.tick(2000)
+        world.publish('llama/v2/_SUCCESS', Buffer.from('x'))
+        await rest(world)
+        const [sealed] = world.names('releases/').filter((name) => !before.has(name))
+        then(sealed!)
+      }
+      return ledger.chain.newest(chain)
+    }
+    return { ...deps, ledger: { ...ledger, chain: { ...ledger.chain, newest } } }
+  }
+
+  it('is not missing', async () => {
+    const { world, open } = await createProofWorld()
+    world.tick(DAY_MS)
+    let sealed = ''
+    const deps = sealingMeanwhile(world, open(), (name) => (sealed = name))
+    expect(await continueValidation(deps, ample)).toMatchObject({ outcome: 'passed', findings: 0 })
+    await rest(world)
+    expect(world.names('releases/llama/v2.')).toEqual([sealed])
+  })
+
+  it('and is gone at once is missing', async () => {
+    const { world, open } = await createProofWorld()
+    world.tick(DAY_MS)
+    const deps = sealingMeanwhile(world, open(), (name) => world.store.remove(name))
+    expect((await continueValidation(deps, ample)).outcome).toBe('failed')
   })
 })
