@@ -1,3 +1,4 @@
+import { forEachBounded } from '../bounded.ts'
 import { prefixOfRelease } from '../path-template.ts'
 import { isUnversioned, traceIdOf, versionOf } from '../weights/identity.ts'
 import type { WeightsDeps } from '../weights/deps.ts'
@@ -18,6 +19,7 @@ export type Repairer = {
 
 /** A message of SQS holds 256 KiB; what is not named is found by the next check and then named. */
 const bodiesMax = 500
+const forgottenAtOnce = 32
 
 const noSource: Repaired = { repaired: 'no', why: 'the source no longer has this version' }
 
@@ -26,14 +28,13 @@ type Deps = Pick<
   'config' | 'source' | 'objects' | 'chunks' | 'releases' | 'objectsQueue' | 'clock' | 'random'
 >
 
-const repairObject = async (
+const sendAnew = async (
   deps: Deps,
   { bucket, key, version }: { bucket: string; key: string; version: string },
   bodies: readonly string[],
 ): Promise<Repaired> => {
   const versionId = isUnversioned(version) ? undefined : version
   const traceId = traceIdOf(bucket, key, version)
-  for (const id of bodies) await deps.chunks.forget(id)
   const object = await deps.source.head({ bucket, key, ...(versionId === undefined ? {} : { versionId }) })
   if (!object || versionOf(object) !== version) return noSource
   if (object.isArchived)
@@ -49,11 +50,23 @@ const repairObject = async (
       key,
       traceId,
       attempt,
-      repair: { bodies: bodies.slice(0, bodiesMax) },
+      repair: { bodies: [...bodies] },
       ...(versionId === undefined ? {} : { versionId }),
     },
   ])
   return { repaired: 'sent', why: `copied anew from the source, attempt ${attempt}` }
+}
+
+/** The plan itself believes none of the bodies: to forget them is for other objects, and must not be in its way. */
+const repairObject = async (
+  deps: Deps,
+  about: { bucket: string; key: string; version: string },
+  bodies: readonly string[],
+): Promise<Repaired> => {
+  const named = bodies.slice(0, bodiesMax)
+  const repaired = await sendAnew(deps, about, named)
+  await forEachBounded(named, forgottenAtOnce, (id) => deps.chunks.forget(id))
+  return repaired
 }
 
 /** One for a call: what it has sent it does not send twice. */
