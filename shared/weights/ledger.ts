@@ -153,8 +153,15 @@ export interface ReleaseLedger {
   touch(member: MemberRow, release: { model: string; version?: string }, now: number): Promise<void>
   members(bucket: string, prefix: string): Promise<MemberRow[]>
   get(bucket: string, prefix: string): Promise<ReleaseRow | undefined>
-  /** Changes the row; with `closeIf`, leaves the open index only when nothing touched it since. */
-  update(bucket: string, prefix: string, change: { done?: string; waiting?: string; closeIf?: number }): Promise<void>
+  /**
+   * Changes the row; with `closeIf`, leaves the open index only when nothing touched it since. What is `done`, and that it is
+   * closed, counts only where the release was not reopened since `again` was read.
+   */
+  update(
+    bucket: string,
+    prefix: string,
+    change: { done?: string; waiting?: string; closeIf?: number; again?: number | undefined },
+  ): Promise<void>
   /**
    * Forgets what was done and opens the release, so that it is sealed anew. Nothing where it is not known, or where the same
    * `cause` was the last to do so. `wanting` is the id of the manifest that is to be replaced, where one is known.

@@ -189,7 +189,7 @@ const sealOrWait = async (
     await wait(deps, release, complete.marker, { reason: error.message }, look)
     return false
   }
-  await deps.releases.update(release.bucket, release.prefix, { done })
+  await deps.releases.update(release.bucket, release.prefix, { done, again: release.again })
   return true
 }
 
@@ -303,5 +303,5 @@ export const evaluateRelease = async (
     )
       open += 1
   }
-  if (open === 0) await deps.releases.update(bucket, key.prefix, { closeIf: row.touchedAt })
+  if (open === 0) await deps.releases.update(bucket, key.prefix, { closeIf: row.touchedAt, again: row.again })
 }

@@ -113,6 +113,22 @@ describe.each(fixture.targets)('a ledger: %s', (_name, openLedger) => {
       expect(await toArray(ledger.releases.open())).toEqual([row])
     })
 
+    it('are neither done nor closed by one that looked before they were opened again', async () => {
+      await ledger.releases.touch(member(), release, 5)
+      await ledger.releases.reopen('models', 'a/v/', 'x', 6)
+      await ledger.releases.update('models', 'a/v/', { done: 'm1' })
+      await ledger.releases.update('models', 'a/v/', { closeIf: 5 })
+      await ledger.releases.reopen('models', 'a/v/', 'y', 6)
+      await ledger.releases.update('models', 'a/v/', { done: 'm2', again: 1 })
+      await ledger.releases.update('models', 'a/v/', { closeIf: 5, again: 1 })
+      const row = await ledger.releases.get('models', 'a/v/')
+      expect(row).toMatchObject({ done: [], again: 2 })
+      expect(await toArray(ledger.releases.open())).toEqual([row])
+      await ledger.releases.update('models', 'a/v/', { done: 'm3', closeIf: 5, again: 2 })
+      expect(await ledger.releases.get('models', 'a/v/')).toMatchObject({ done: ['m3'] })
+      expect(await toArray(ledger.releases.open())).toEqual([])
+    })
+
     it('remember the manifests that are to be replaced, each once', async () => {
       await ledger.releases.touch(member(), release, 5)
       await ledger.releases.reopen('models', 'a/v/', 'x', 6)

@@ -18,7 +18,7 @@ it('asks for the object first, then forgets as many bodies as the order names, s
   const named: unknown[] = []
   const send: typeof objectsQueue.send = async (messages) => {
     steps.push('sent')
-    named.push(...messages.flatMap((message) => ('repair' in message ? (message.repair?.bodies ?? []) : [])))
+    for await (const message of messages) named.push(...(message.repair?.bodies ?? []))
     return objectsQueue.send(messages)
   }
   const deps = { ...world.deps, chunks: { ...chunks, forget }, objectsQueue: { ...objectsQueue, send } }

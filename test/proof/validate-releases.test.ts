@@ -1,4 +1,5 @@
 import { expect, describe, it } from 'vitest'
+import { evaluateRelease } from '../../shared/weights/release.ts'
 import { findRelease } from '../../shared/weights/catalog.ts'
 import { sha256Hex } from '../../shared/weights/codec.ts'
 import { continueValidation } from '../../shared/proof/validate-run.ts'
@@ -93,5 +94,30 @@ describe('a release that is sealed while a check looks', () => {
     world.tick(DAY_MS)
     const deps = sealingMeanwhile(world, open(), (name) => world.store.remove(name))
     expect((await continueValidation(deps, ample)).outcome).toBe('failed')
+  })
+})
+
+describe('a release that is opened again while it is evaluated', () => {
+  const prefix = 'llama/v1/'
+
+  it.each([true, false])('is sealed once more, by the sweep: %s', async (sweep) => {
+    const { world } = await createProofWorld()
+    const { releases } = world.deps
+    await releases.reopen('models', prefix, 'first', world.now())
+    let isDone = false
+    const update: typeof releases.update = async (bucket, at, change) => {
+      if (change.done !== undefined && !isDone) {
+        isDone = true
+        await releases.reopen('models', prefix, 'second', world.now())
+      }
+      return releases.update(bucket, at, change)
+    }
+    const deps = { ...world.deps, releases: { ...releases, update } }
+    await evaluateRelease(deps, 'models', { prefix, model: 'llama', version: 'v1' }, { sweep })
+    expect(world.names('releases/')).toHaveLength(2)
+    expect(await releases.get('models', prefix)).toMatchObject({ done: [], again: 2 })
+    await rest(world)
+    expect(world.names('releases/')).toHaveLength(3)
+    expect((await releases.get('models', prefix))!.done).toHaveLength(1)
   })
 })

@@ -120,6 +120,9 @@ export const createReleaseLedger = (client: DynamoDBClient, table: string): Rele
   update: async (bucket, prefix, change) =>
     translated('ledger update release', async () => {
       const Key = keyOf({ pk: pkOf(bucket, prefix), sk: 'release' })
+      const { again } = change
+      const isSame = again === undefined ? 'attribute_not_exists(again)' : 'again = :again'
+      const same: Item = again === undefined ? {} : { ':again': N(again) }
       const send = async (expression: string, values: Item, condition?: string): Promise<void> =>
         unlessConditionFails(
           client.send(
@@ -132,10 +135,15 @@ export const createReleaseLedger = (client: DynamoDBClient, table: string): Rele
             }),
           ),
         )
-      if (change.done !== undefined) await send('ADD done :done REMOVE waiting', { ':done': { SS: [change.done] } })
+      if (change.done !== undefined)
+        await send('ADD done :done REMOVE waiting', { ':done': { SS: [change.done] }, ...same }, isSame)
       if (change.waiting !== undefined) await send('SET waiting = :waiting', { ':waiting': S(change.waiting) })
       if (change.closeIf !== undefined)
-        await send('REMOVE pending, since', { ':touched': N(change.closeIf) }, 'touchedAt = :touched')
+        await send(
+          'REMOVE pending, since',
+          { ':touched': N(change.closeIf), ...same },
+          `touchedAt = :touched AND ${isSame}`,
+        )
     }),
   reopen: async (bucket, prefix, cause, now, wanting) =>
     translated('ledger reopen release', async () =>

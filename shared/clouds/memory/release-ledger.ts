@@ -37,15 +37,16 @@ export const createMemoryReleaseLedger = (
       const row = releases.get(place(bucket, prefix))
       return row && rowOf(row)
     },
-    update: async (bucket, prefix, { done, waiting, closeIf }) => {
+    update: async (bucket, prefix, { done, waiting, closeIf, again }) => {
       const row = releases.get(place(bucket, prefix))
       if (!row) return
-      if (done !== undefined) {
+      const isSame = row.again === again
+      if (done !== undefined && isSame) {
         row.done = [...new Set([...row.done, done])]
         delete row.waiting
       }
       if (waiting !== undefined) row.waiting = waiting
-      if (closeIf === row.touchedAt) row.isOpen = false
+      if (closeIf === row.touchedAt && isSame) row.isOpen = false
     },
     reopen: async (bucket, prefix, cause, _now, wanting) => {
       const row = releases.get(place(bucket, prefix))
