@@ -58,27 +58,27 @@ describe('a damaged release', () => {
   })
 })
 
-describe('a release that is sealed while a check looks', () => {
-  /** Publishes after the names were listed, before the ledger is asked. */
-  const sealingMeanwhile = (world: World, deps: ProofDeps, then: (name: string) => void): ProofDeps => {
-    const ledger = deps.ledger!
-    let isDone = false
-    const newest: typeof ledger.chain.newest = async (chain) => {
-      if (!isDone) {
-        isDone = true
-        const before = new Set(world.names('releases/'))
-        world.publish('llama/v2/model.bin', noise(900, 9))
-        world.tick(2000)
-        world.publish('llama/v2/_SUCCESS', Buffer.from('x'))
-        await rest(world)
-        const [sealed] = world.names('releases/').filter((name) => !before.has(name))
-        then(sealed!)
-      }
-      return ledger.chain.newest(chain)
+/** Publishes after the names were listed, before the ledger is asked. */
+const sealingMeanwhile = (world: World, deps: ProofDeps, then: (name: string) => void): ProofDeps => {
+  const ledger = deps.ledger!
+  let isDone = false
+  const newest: typeof ledger.chain.newest = async (chain) => {
+    if (!isDone) {
+      isDone = true
+      const before = new Set(world.names('releases/'))
+      world.publish('llama/v2/model.bin', noise(900, 9))
+      world.tick(2000)
+      world.publish('llama/v2/_SUCCESS', Buffer.from('x'))
+      await rest(world)
+      const [sealed] = world.names('releases/').filter((name) => !before.has(name))
+      then(sealed!)
     }
-    return { ...deps, ledger: { ...ledger, chain: { ...ledger.chain, newest } } }
+    return ledger.chain.newest(chain)
   }
+  return { ...deps, ledger: { ...ledger, chain: { ...ledger.chain, newest } } }
+}
 
+describe('a release that is sealed while a check looks', () => {
   it('is not missing', async () => {
     const { world, open } = await createProofWorld()
     world.tick(DAY_MS)
