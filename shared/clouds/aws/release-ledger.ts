@@ -96,6 +96,38 @@ const openRelease = async (
   )
 }
 
+const updateRelease = async (
+  client: DynamoDBClient,
+  table: string,
+  Key: Item,
+  change: Parameters<ReleaseLedger['update']>[2],
+): Promise<void> => {
+  const { again } = change
+  const isSame = again === undefined ? 'attribute_not_exists(again)' : 'again = :again'
+  const same: Item = again === undefined ? {} : { ':again': N(again) }
+  const send = async (expression: string, values: Item, condition?: string): Promise<void> =>
+    unlessConditionFails(
+      client.send(
+        new UpdateItemCommand({
+          TableName: table,
+          Key,
+          UpdateExpression: expression,
+          ...(Object.keys(values).length === 0 ? {} : { ExpressionAttributeValues: values }),
+          ...(condition === undefined ? {} : { ConditionExpression: condition }),
+        }),
+      ),
+    )
+  if (change.done !== undefined)
+    await send('ADD done :done REMOVE waiting', { ':done': { SS: [change.done] }, ...same }, isSame)
+  if (change.waiting !== undefined) await send('SET waiting = :waiting', { ':waiting': S(change.waiting) })
+  if (change.closeIf !== undefined)
+    await send(
+      'REMOVE pending, since',
+      { ':touched': N(change.closeIf), ...same },
+      `touchedAt = :touched AND ${isSame}`,
+    )
+}
+
 export const createReleaseLedger = (client: DynamoDBClient, table: string): ReleaseLedger => ({
   touch: async (member, release, now) =>
     translated('ledger touch release', async () => {
@@ -118,33 +150,9 @@ export const createReleaseLedger = (client: DynamoDBClient, table: string): Rele
     return item && releaseOf(item)
   },
   update: async (bucket, prefix, change) =>
-    translated('ledger update release', async () => {
-      const Key = keyOf({ pk: pkOf(bucket, prefix), sk: 'release' })
-      const { again } = change
-      const isSame = again === undefined ? 'attribute_not_exists(again)' : 'again = :again'
-      const same: Item = again === undefined ? {} : { ':again': N(again) }
-      const send = async (expression: string, values: Item, condition?: string): Promise<void> =>
-        unlessConditionFails(
-          client.send(
-            new UpdateItemCommand({
-              TableName: table,
-              Key,
-              UpdateExpression: expression,
-              ...(Object.keys(values).length === 0 ? {} : { ExpressionAttributeValues: values }),
-              ...(condition === undefined ? {} : { ConditionExpression: condition }),
-            }),
-          ),
-        )
-      if (change.done !== undefined)
-        await send('ADD done :done REMOVE waiting', { ':done': { SS: [change.done] }, ...same }, isSame)
-      if (change.waiting !== undefined) await send('SET waiting = :waiting', { ':waiting': S(change.waiting) })
-      if (change.closeIf !== undefined)
-        await send(
-          'REMOVE pending, since',
-          { ':touched': N(change.closeIf), ...same },
-          `touchedAt = :touched AND ${isSame}`,
-        )
-    }),
+    translated('ledger update release', () =>
+      updateRelease(client, table, keyOf({ pk: pkOf(bucket, prefix), sk: 'release' }), change),
+    ),
   reopen: async (bucket, prefix, cause, now, wanting) =>
     translated('ledger reopen release', async () =>
       unlessConditionFails(
