@@ -111,7 +111,7 @@ describe('S3, embedded', () => {
   beforeAll(async () => {
     running = await inFolder((dir) => startS3({ dir }))
     s3 = new S3Client({ ...awsOptions(running.url), forcePathStyle: true })
-    for (const Bucket of ['empty', 'quarantine', 'models']) await s3.send(new CreateBucketCommand({ Bucket }))
+    for (const Bucket of ['empty', 'quarantine', 'given-up', 'models']) await s3.send(new CreateBucketCommand({ Bucket }))
   })
   afterAll(async () => {
     s3.destroy()
@@ -148,6 +148,35 @@ describe('S3, embedded', () => {
       expect(census.get(table)?.count).toBe(1)
       expect(census.get(table)?.oldestAt).toBeGreaterThan(before)
     }
+  })
+
+  it('has batches that Lambda gave up counted by the table of their stream, few of them read', async () => {
+    const put = (name: string, body: unknown) =>
+      s3.send(
+        new PutObjectCommand({
+          Bucket: 'given-up',
+          Key: `aws/lambda/${name}`,
+          Body: typeof body === 'string' ? body : JSON.stringify(body),
+        }),
+      )
+    const batch = (table: string, ...times: number[]) => ({
+      payload: JSON.stringify({
+        Records: times.map((time) => ({ ...recordAt(time), eventSourceARN: arnOf(table) })),
+      }),
+    })
+    // More than are read, of one shard; the oldest change of the other is in its first file.
+    for (let number = 10; number < 40; number += 1)
+      await put(`rows/shard-a/2026-01-${number}`, batch('features', second + 60, second + 61))
+    await put('rows/shard-b/2026-01-01', batch('features', second + 9, second))
+    await put('ledger/shard-c/2026-01-01', batch('lifeboat-dev-ledger', second + 5))
+    await put('odd/shard-d/2026-01-01', 'not JSON')
+    const before = Date.now() - 60_000
+    const census = await createQuarantineCensus({ s3, bucket: 'given-up' }).take()
+    // 4 firsts and 16 others are read: 18 of two changes, and 13 count as one.
+    expect(census.get('features')).toEqual({ count: 49, oldestAt: second * 1000 })
+    expect(census.get('lifeboat-dev-ledger')).toEqual({ count: 1, oldestAt: (second + 5) * 1000 })
+    expect(census.get('unknown')?.count).toBe(1)
+    expect(census.get('unknown')?.oldestAt).toBeGreaterThan(before)
   })
 
   it('takes a canary object', async () => {

@@ -37,7 +37,8 @@ const parseQuarantined = (name: string, text: string): Quarantined => {
 const givenUpSchema = z.object({ payload: z.string() })
 const payloadSchema = z.object({ Records: z.array(z.unknown()) })
 
-const parseGivenUp = (name: string, text: string): unknown[] => {
+/** The stream's records in a file below `aws/lambda/`. */
+export const parseGivenUp = (name: string, text: string): unknown[] => {
   try {
     return payloadSchema.parse(JSON.parse(givenUpSchema.parse(JSON.parse(text)).payload)).Records
   } catch (cause) {
