@@ -1,7 +1,8 @@
 import { mapInOrder, toArray } from '../bounded.ts'
 import type { Config } from '../config.ts'
 import type { Deadline } from '../weights/deps.ts'
-import type { Attempts } from './attempt.ts'
+import type { Attempt, Attempts } from './attempt.ts'
+import type { CanaryConfig } from './canary.ts'
 import { ageSeconds, type Lag, type Reading, worstOf } from './lag.ts'
 import type { LagDeps, Quarantined } from './lag-deps.ts'
 import type { LagState, Placement } from './lag-state.ts'
@@ -32,29 +33,28 @@ const iteratorReadings = (iteratorAge: Reading | undefined, isProof: boolean): R
   return 'unknown' in iteratorAge && !isProof ? [] : [iteratorAge]
 }
 
-const measureTable = async (
-  deps: RowCanaryDeps,
-  table: Table,
+type Canaries = Awaited<ReturnType<typeof measureRowCanaries>>
+/** `canaries` is undefined for a table without. */
+type Looked = { table: Table; canaries: Attempt<Canaries> | undefined }
+
+const tableMeasured = (
+  { table, canaries: measured }: Looked,
   context: {
-    before: Placement | undefined
+    nowMs: number
+    before: LagState
     quarantine: ReadonlyMap<string, Quarantined> | string
     iteratorAge: Reading | undefined
     isOnly: boolean
-    deadline: Deadline
-    attempt: Attempts
   },
-): Promise<TableMeasured> => {
+): TableMeasured => {
   const { name, target = name, canary } = table
-  const { before, quarantine, iteratorAge, isOnly, deadline, attempt } = context
+  const { nowMs, quarantine, iteratorAge, isOnly } = context
   const readings: Reading[] = []
   const quarantined = typeof quarantine === 'string' ? undefined : (quarantine.get(name) ?? { count: 0 })
   const oldest = quarantined?.oldestAt
   if (typeof quarantine === 'string') readings.push({ unknown: quarantine })
-  else readings.push({ ageSeconds: oldest === undefined ? 0 : ageSeconds(oldest, deps.clock.now()) })
+  else readings.push({ ageSeconds: oldest === undefined ? 0 : ageSeconds(oldest, nowMs) })
 
-  const measured =
-    canary &&
-    (await attempt(`canaries of table ${name}`, () => measureRowCanaries(deps, { ...table, canary }, before, deadline)))
   const canaries = measured && 'value' in measured ? measured.value : undefined
   if (measured && 'error' in measured) readings.push({ unknown: measured.reason })
   if (canaries) readings.push(canaries.reading)
@@ -64,7 +64,7 @@ const measureTable = async (
 
   const canaryAt = canaries?.at
   const featureTime = canaryAt === undefined || !quarantined ? undefined : Math.min(canaryAt, oldest ?? Infinity)
-  const placement = canaries?.placement ?? before
+  const placement = canaries?.placement ?? context.before.tables[name]
   return { table: name, target, lag: worstOf(readings), featureTime, canaryAt, quarantined, placement }
 }
 export type RowsMeasured = {
@@ -101,23 +101,29 @@ export const measureRows = async (
     return { tables: tables.map(({ name, target = name }) => unknown(name, target)), quarantined: undefined }
   }
   const rows: RowCanaryDeps = { clock: deps.clock, wait: deps.wait, ...opened.value }
-  const [census, age] = await Promise.all([
-    attempt('quarantine', () => rows.quarantine.take()),
+  const look = async (table: Table): Promise<Looked> => {
+    const { name, canary } = table
+    const measure = (own: CanaryConfig) => () =>
+      measureRowCanaries(rows, { ...table, canary: own }, before.tables[name], deadline)
+    return { table, canaries: canary && (await attempt(`canaries of table ${name}`, measure(canary))) }
+  }
+  const [looked, age] = await Promise.all([
+    toArray(mapInOrder(tables, tablesAtOnce, look)),
     attempt('age of changes', () => deps.gauges.iteratorAge()),
   ])
+  // Only now: a change before a canary that arrived was applied or set aside by then.
+  const census = await attempt('quarantine', () => rows.quarantine.take())
   const iteratorAge = (): Reading | undefined => {
     if ('error' in age) return { unknown: age.reason }
     return age.value === undefined ? undefined : { ageSeconds: Math.max(0, age.value) }
   }
   const context = {
+    nowMs: deps.clock.now(),
+    before,
     quarantine: 'value' in census ? census.value : census.reason,
     iteratorAge: iteratorAge(),
     isOnly: tables.length === 1,
-    deadline,
-    attempt,
   }
-  const measure = (table: Table): Promise<TableMeasured> =>
-    measureTable(rows, table, { ...context, before: before.tables[table.name] })
-  const measured = await toArray(mapInOrder(tables, tablesAtOnce, measure))
+  const measured = looked.map((one) => tableMeasured(one, context))
   return { tables: measured, quarantined: 'value' in census ? total(census.value) : undefined }
 }

@@ -17,7 +17,7 @@ type Table = Config['tables'][number]
 const placeMs = 20_000
 const applyMs = 30_000
 /** More than is kept from every part (measure-lag.ts), so that what is late is told and not cut off. */
-const reserveMs = 15_000
+const reserveMs = 20_000
 const pollMs = 500
 const writesAtOnce = 25
 const shardsNamed = 3

@@ -253,6 +253,21 @@ describe('the places of canaries', () => {
   })
 })
 
+it('a change that is set aside while canaries are awaited is in the lag and before the feature time', async () => {
+  const world = createLagWorld({ tables: [features] })
+  await world.measure()
+  const oldestAt = world.now()
+  const wait = async (ms: number): Promise<void> => {
+    world.quarantine.set('features', { count: 1, oldestAt })
+    await world.deps.wait(ms)
+  }
+  const open = await world.deps.openRows()
+  // As S3 has it: what is listed is what was there when it was asked for.
+  const take = async () => new Map(world.quarantine)
+  const { heartbeat } = await world.measure({ wait, openRows: async () => ({ ...open, quarantine: { take } }) })
+  expect(heartbeat.tables[0]).toMatchObject({ quarantined: 1, featureTime: new Date(oldestAt).toISOString() })
+})
+
 it('the last result of each check goes into the heartbeat, whoever wrote it', async () => {
   const world = createLagWorld({ tables: [features] })
   const { state } = world.deps
