@@ -1,6 +1,6 @@
 import type { Heartbeat } from '../../shared/proof/heartbeat.ts'
 import { humanDuration, plural } from '../output.ts'
-import type { Facts, Proof, ScrubProof } from './gather.ts'
+import type { Facts, Proof, ProvenProof, ScrubProof } from './gather.ts'
 
 /** What is wrong, as far as the replica tells. */
 
@@ -10,7 +10,8 @@ export type Alarm = { name: string; severity: Severity; subject: string | null; 
 
 /** Heartbeats that may be missing before what they say is no longer the present. */
 const beatsMissedMax = 3
-const validationSecondsMax = 26 * 3600
+/** Everything is checked once a day, which may take two hours. */
+const checkSecondsMax = 26 * 3600
 const scrubDaysMax = 30
 
 export const inSeconds = (seconds: number): string => humanDuration(seconds * 1000)
@@ -91,10 +92,25 @@ const objectAlarms = (facts: Facts): Alarm[] => {
 const foundText = ({ outcome, findings }: Proof): string =>
   findings > 0 ? `${outcome} with ${plural(findings, 'finding')}` : outcome
 
-const tableAlarms = ({ heartbeat, config }: Facts): Alarm[] =>
+/** What is done every day, and was not: it may be the first day, of which nothing is proven yet either. */
+const overdueAlarm = (
+  name: string,
+  proof: ProvenProof | undefined,
+  nowMs: number,
+  { what, subject }: { what: string; subject: string | null },
+): Alarm[] => {
+  const at = proof?.provenAt === undefined ? proof?.at : proof.provenAt
+  if (!at) return [alarm(name, 'unknown', `${what} has not passed yet, due every 26h`, subject)]
+  const age = ageSeconds(at, nowMs)
+  if (age <= checkSecondsMax) return []
+  return [alarm(name, 'unknown', `${what} passed last ${inSeconds(age)} ago, due every 26h`, subject)]
+}
+
+const tableAlarms = ({ heartbeat, config, nowMs }: Facts): Alarm[] =>
   (heartbeat?.tables ?? []).flatMap((entry) => {
     const { table, quarantined } = entry
     const compared = heartbeat?.proofs.rows.find((proof) => proof.table === table)
+    const what = `${table}: the comparison of everything`
     return [
       ...(quarantined > 0
         ? [alarm('quarantined', 'problem', `${table}: ${plural(quarantined, 'change')} in quarantine`, table)]
@@ -102,6 +118,9 @@ const tableAlarms = ({ heartbeat, config }: Facts): Alarm[] =>
       ...(compared?.outcome === 'failed'
         ? [alarm('rows-differ', 'problem', `${table}: the comparison ${foundText(compared)}`, table)]
         : []),
+      ...(compared?.outcome === 'failed'
+        ? []
+        : overdueAlarm('comparison-old', compared, nowMs, { what, subject: table })),
       ...lagAlarm(table, table, entry, config?.rpo.rowsSeconds),
     ]
   })
@@ -123,7 +142,7 @@ const failedAlarm = (what: string, proof: Proof | undefined): Alarm[] =>
 const validationAlarm = (validate: Proof | undefined, nowMs: number): Alarm[] => {
   if (!validate) return [alarm('validation-old', 'unknown', 'nothing was ever validated')]
   const age = ageSeconds(validate.at, nowMs)
-  if (age > validationSecondsMax)
+  if (age > checkSecondsMax)
     return [alarm('validation-old', 'unknown', `the last validation is of ${inSeconds(age)} ago, due every 26h`)]
   const hasEnded = validate.outcome === 'passed' || validate.outcome === 'failed'
   return hasEnded ? [] : [alarm('validation-incomplete', 'unknown', `the last validation is ${validate.outcome}`)]
@@ -135,6 +154,9 @@ const proofAlarms = ({ proofs: { validate, scrub, reconcile, drill }, nowMs }: F
   ...failedAlarm('reconcile', reconcile),
   ...failedAlarm('drill', drill),
   ...validationAlarm(validate, nowMs),
+  ...(reconcile?.outcome === 'failed'
+    ? []
+    : overdueAlarm('reconcile-old', reconcile, nowMs, { what: 'reconcile of everything', subject: null })),
   ...slowAlarm(scrub, nowMs),
 ]
 

@@ -12,6 +12,8 @@ import { asStored, type ReplicaView } from '../replica-view.ts'
 /** Everything that the screen shows, read from the replica alone. */
 
 export type Proof = { at: string; outcome: string; findings: number; report: string | null }
+/** `provenAt`: when everything was last found to be right; null: never; undefined: nothing tells. */
+export type ProvenProof = Proof & { provenAt?: string | null | undefined }
 export type ScrubProof = Proof & { coverageDays: number | null }
 
 export type Facts = {
@@ -38,7 +40,7 @@ export type Facts = {
   proofs: {
     validate: Proof | undefined
     scrub: ScrubProof | undefined
-    reconcile: Proof | undefined
+    reconcile: ProvenProof | undefined
     drill: Proof | undefined
   }
 }

@@ -27,7 +27,7 @@ const firstOf = (lines: readonly string[], max: number): string[] =>
 
 const headline = (alarms: readonly Alarm[]): string => {
   const verdict = verdictOf(alarms)
-  if (verdict === 'protected') return 'Protected: nothing is late and every check passed'
+  if (verdict === 'protected') return 'Protected: nothing is late and every daily check passed'
   return `${verdict[0]?.toUpperCase()}${verdict.slice(1)}: ${plural(alarms.length, 'alarm')}`
 }
 

@@ -7,7 +7,7 @@ import type { Deadline } from '../weights/deps.ts'
 import { compareRows } from './compare-rows.ts'
 import { partsRefSchema, readParts, writeParts } from './parts.ts'
 import type { ProofState } from './proof-state.ts'
-import { concludeReport, type Report, writeReport } from './report.ts'
+import { concludeReport, leavesAllRight, type Report, writeReport } from './report.ts'
 import { recentHours } from './rows-phases.ts'
 import {
   beginWork,
@@ -43,6 +43,8 @@ const waitedMaxMs = 180_000
 const stateSchema = z.object({
   recentAt: z.number().optional(),
   fullAt: z.number().optional(),
+  /** When the last full run ended after which all was right, if need be after its repairs. */
+  provenAt: z.number().optional(),
   run: runSchema.optional(),
   /** Of the run: what is too large for this record. */
   parts: partsRefSchema.optional(),
@@ -172,6 +174,7 @@ export const checkRows = async (
   await write({
     ...rest,
     [work.run.mode === 'full' ? 'fullAt' : 'recentAt']: work.run.startedAt,
+    ...(work.run.mode === 'full' && leavesAllRight(report) ? { provenAt: Date.parse(report.endedAt) } : {}),
     last: { at: report.endedAt, outcome: report.outcome, report: reportName, findings: report.findingsTotal },
   })
   deps.telemetry.count('RowsDifferent', 0)

@@ -19,6 +19,12 @@ const lagSchema = z.object({
 
 const proofSchema = z.object({ at: time, outcome: z.string(), report: z.string().nullable(), findings: z.number() })
 
+/**
+ * Of a check that looks at what is new more often than at everything: when it last looked at everything and all was right, if
+ * need be after its repairs; null: never. Heartbeats from before this was told have none.
+ */
+const provenSchema = proofSchema.extend({ provenAt: time.nullable().optional() })
+
 export const heartbeatSchema = z.object({
   format: z.literal('lifeboat/heartbeat'),
   formatVersion: z.string(),
@@ -51,8 +57,8 @@ export const heartbeatSchema = z.object({
   proofs: z.object({
     validate: proofSchema.nullable(),
     scrub: proofSchema.extend({ coverageDays: z.number().nullable() }).nullable(),
-    reconcile: proofSchema.nullable(),
-    rows: z.array(proofSchema.extend({ table: z.string() })),
+    reconcile: provenSchema.nullable(),
+    rows: z.array(provenSchema.extend({ table: z.string() })),
   }),
 })
 export type Heartbeat = z.infer<typeof heartbeatSchema>

@@ -15,30 +15,30 @@ const lastSchema = z.object({
   findings: z.number().default(0),
   coverageDays: z.number().nullable().default(null),
 })
-const recordSchema = z.object({ last: lastSchema })
+const recordSchema = z.object({ last: lastSchema, provenAt: time.nullable().default(null) })
 
-const readLast = async (state: ProofState, name: string): Promise<z.infer<typeof lastSchema> | null> => {
+const readRecord = async (state: ProofState, name: string): Promise<z.infer<typeof recordSchema> | null> => {
   const record = await state.read(name)
-  const parsed = recordSchema.safeParse(record?.value)
-  return parsed.success ? parsed.data.last : null
+  return recordSchema.safeParse(record?.value).data ?? null
 }
 
 export const readProofs = async (state: ProofState, tables: readonly string[]): Promise<Proofs> => {
   const read = async (name: string) => {
-    const last = await readLast(state, name)
-    if (!last) return null
-    const { coverageDays: _coverage, ...proof } = last
-    return proof
+    const record = await readRecord(state, name)
+    if (!record) return null
+    const { coverageDays: _coverage, ...proof } = record.last
+    return { proof, provenAt: record.provenAt }
   }
   const rows: Proofs['rows'] = []
   for (const table of tables) {
-    const proof = await read(`rows/${table}`)
-    if (proof) rows.push({ ...proof, table })
+    const found = await read(`rows/${table}`)
+    if (found) rows.push({ ...found.proof, provenAt: found.provenAt, table })
   }
+  const reconcile = await read('reconcile')
   return {
-    validate: await read('validate'),
-    scrub: await readLast(state, 'scrub'),
-    reconcile: await read('reconcile'),
+    validate: (await read('validate'))?.proof ?? null,
+    scrub: (await readRecord(state, 'scrub'))?.last ?? null,
+    reconcile: reconcile && { ...reconcile.proof, provenAt: reconcile.provenAt },
     rows,
   }
 }

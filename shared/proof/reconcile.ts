@@ -9,7 +9,7 @@ import type { PlanMessage } from '../weights/messages.ts'
 import { objectManifestName } from '../weights/names.ts'
 import type { ProofState } from './proof-state.ts'
 import type { Repairer } from './repair.ts'
-import { concludeReport, type Finding, findingSchema, type Report, writeReport } from './report.ts'
+import { concludeReport, type Finding, findingSchema, leavesAllRight, type Report, writeReport } from './report.ts'
 
 /**
  * The source's listing against what Lifeboat knows: what no event announced is sent through the normal path, as an event
@@ -71,6 +71,8 @@ const stateSchema = z.object({
   since: z.number(),
   recentAt: z.number().optional(),
   fullAt: z.number().optional(),
+  /** When the last full run ended after which all was right, if need be after its repairs. */
+  provenAt: z.number().optional(),
   run: runSchema.optional(),
   last: z
     .object({ at: z.string(), outcome: z.string(), report: z.string().nullable(), findings: z.number() })
@@ -269,6 +271,7 @@ export const reconcile = async (deps: ReconcileDeps, deadline: Deadline, asked?:
     ...rest,
     recentAt: run.startedAt,
     ...(run.mode === 'full' ? { fullAt: run.startedAt } : {}),
+    ...(run.mode === 'full' && leavesAllRight(report) ? { provenAt: Date.parse(report.endedAt) } : {}),
     last: { at: report.endedAt, outcome: report.outcome, report: name, findings: report.findingsTotal },
   }
   await write(next)

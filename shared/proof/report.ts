@@ -68,6 +68,14 @@ export const concludeReport = (
   }
 }
 
+/** Whether it passed, or all that it found was repaired or sent, as far as its list of findings says. */
+export const leavesAllRight = ({ outcome, counts, findings, findingsTotal }: Report): boolean =>
+  outcome === 'passed' ||
+  (findingsTotal > 0 &&
+    findings.length === findingsTotal &&
+    findings.every(({ repaired }) => repaired !== 'no') &&
+    (counts['unsettled'] ?? 0) === 0)
+
 /** `reports/scrub/2026-01-01T00:00:00.000Z-0123456789abcdef.json`: names of a kind order by time. */
 export const writeReport = async (store: BlobStore, random: Random, report: Report): Promise<string> => {
   const name = `reports/${report.kind}/${report.endedAt}-${random.hex(8)}.json`

@@ -86,6 +86,46 @@ describe('alarms', () => {
       { proofs: { reconcile: proof('2026-05-03T08:00:00.000Z', 'failed') } },
     ],
     [
+      'reconcile-old',
+      'unknown',
+      'reconcile of everything has not passed yet, due every 26h',
+      { proofs: { reconcile: null } },
+    ],
+    [
+      'reconcile-old',
+      'unknown',
+      'reconcile of everything has not passed yet, due every 26h',
+      { proofs: { reconcile: { ...proof('2026-05-03T09:00:00.000Z'), provenAt: null } } },
+    ],
+    [
+      'reconcile-old',
+      'unknown',
+      'reconcile of everything passed last 1d 2h ago, due every 26h',
+      { proofs: { reconcile: { ...proof('2026-05-03T09:00:00.000Z'), provenAt: '2026-05-02T07:59:59.000Z' } } },
+    ],
+    [
+      'comparison-old',
+      'unknown',
+      'users: the comparison of everything has not passed yet, due every 26h',
+      { proofs: { rows: [] } },
+    ],
+    [
+      'comparison-old',
+      'unknown',
+      'users: the comparison of everything passed last 1d 2h ago, due every 26h',
+      { proofs: { rows: [{ ...proof('2026-05-02T07:59:59.000Z', 'incomplete'), table: 'users' }] } },
+    ],
+    [
+      'comparison-old',
+      'unknown',
+      'users: the comparison of everything passed last 1d 2h ago, due every 26h',
+      {
+        proofs: {
+          rows: [{ ...proof('2026-05-03T09:00:00.000Z'), provenAt: '2026-05-02T07:59:59.000Z', table: 'users' }],
+        },
+      },
+    ],
+    [
       'rows-differ',
       'problems found',
       'users: the comparison failed with 1 finding',

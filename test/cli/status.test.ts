@@ -25,7 +25,7 @@ describe('the screen', () => {
     const { code, stdout, stderr } = await show(store)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toBe(`\
-Protected: nothing is late and every check passed
+Protected: nothing is late and every daily check passed
 replica    gs://replica/, stage prod, as of the heartbeat 42s ago
 alarms     none
 models     1 model, 1 version protected, 1 unverified
@@ -63,14 +63,14 @@ drill      none yet
     expect(lines.length).toBeLessThanOrEqual(24)
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(80)
     expect(stdout).toMatchInlineSnapshot(`
-      "Problems found: 10 alarms
+      "Problems found: 19 alarms
       replica    gs://replica/, stage prod, as of the heartbeat 30m ago
       alarms     no heartbeat for 30m, due every 1m
                  1 message in dead-letter queues
                  table-7-of-features-with-a-long-name: 3 changes in quarantine
                  validation failed with 2 findings
                  scrub failed with 2 findings
-                 and 5 more: --json lists them
+                 and 14 more: --json lists them
       models     1 model, 1 version protected, 1 unverified, 1 waiting
       objects    4 versions, 2 in no release
       pending    1, 3.0 MiB; oldest for 1h 30m: s3://models/new/1/late
@@ -140,10 +140,11 @@ describe('what the replica tells without a heartbeat', () => {
     const { code, stdout } = await show(store)
     expect(code).toBe(1)
     expect(stdout).toBe(`\
-Unknown: 2 alarms
+Unknown: 3 alarms
 replica    gs://replica/, no heartbeat
 alarms     no heartbeat for a week: lags, queues and checks are unknown
            no RPO to compare with: give a configuration by --config
+           reconcile of everything has not passed yet, due every 26h
 models     1 model, 1 version protected, 1 unverified
 objects    4 versions, 2 in no release
 pending    1, 3.0 MiB; oldest for 1h 30m: s3://models/new/1/late

@@ -111,7 +111,8 @@ describe('S3, embedded', () => {
   beforeAll(async () => {
     running = await inFolder((dir) => startS3({ dir }))
     s3 = new S3Client({ ...awsOptions(running.url), forcePathStyle: true })
-    for (const Bucket of ['empty', 'quarantine', 'given-up', 'models']) await s3.send(new CreateBucketCommand({ Bucket }))
+    for (const Bucket of ['empty', 'quarantine', 'given-up', 'models'])
+      await s3.send(new CreateBucketCommand({ Bucket }))
   })
   afterAll(async () => {
     s3.destroy()

@@ -45,6 +45,22 @@ describe('a comparison over many calls', () => {
     expect(world.read.pages).toBeLessThan(20)
   })
 
+  it('leaves when everything was last right, which a look at what changed lately is not', async () => {
+    const world = await filled(300)
+    const provenAt = async () => ((await world.deps.state.read('rows/features'))?.value as { provenAt?: number }).provenAt
+    await world.check({ mode: 'recent' })
+    expect(await provenAt()).toBeUndefined()
+    const { report } = await world.check({ mode: 'full' })
+    expect(await provenAt()).toBe(Date.parse(report!.endedAt))
+    tamper(world, keyItem(200), () => undefined)
+    const found = await world.check({ mode: 'full', repair: false })
+    expect(found.report).toMatchObject({ outcome: 'failed' })
+    expect(await provenAt()).toBe(Date.parse(report!.endedAt))
+    const repaired = await world.check({ mode: 'full' })
+    expect(repaired.report).toMatchObject({ outcome: 'failed', counts: { repaired: 1 } })
+    expect(await provenAt()).toBe(Date.parse(repaired.report!.endedAt))
+  })
+
   it('begins anew where its parts are gone, or of another call', async () => {
     const world = await filled(3000)
     const stopped = { remainingMs: () => 1000 }

@@ -283,13 +283,13 @@ it('the last result of each check goes into the heartbeat, whoever wrote it', as
     undefined,
   )
   await state.write('reconcile', { cursor: 'half way' }, undefined)
-  await state.write('rows/features', { last: { at: world.now(), outcome: 'passed' } }, undefined)
+  await state.write('rows/features', { last: { at: world.now(), outcome: 'passed' }, provenAt: world.now() }, undefined)
   const { metric, heartbeat } = await world.measure()
   expect(heartbeat.proofs).toEqual({
     validate: { at, outcome: 'passed', report: 'reports/validate/1.json', findings: 0 },
     scrub: { at, outcome: 'failed', report: null, findings: 2, coverageDays: 30 },
     reconcile: null,
-    rows: [{ table: 'features', at, outcome: 'passed', report: null, findings: 0 }],
+    rows: [{ table: 'features', at, outcome: 'passed', report: null, findings: 0, provenAt: at }],
   })
   expect(metric('ValidationAgeSeconds')).toBeGreaterThanOrEqual(60)
   await state.write('validate', { last: { at, outcome: 'failed' } }, 1)

@@ -52,6 +52,14 @@ describe('reconcile', () => {
     expect((await newestReport(world.store, 'reconcile'))?.report.outcome).toBe('passed')
   })
 
+  it('leaves when everything was last right, which a look at the last hours is not', async () => {
+    const provenAt = async () => ((await deps.state.read('reconcile'))?.value as { provenAt?: number }).provenAt
+    await pass('recent')
+    expect(await provenAt()).toBeUndefined()
+    const { report } = await pass('full')
+    expect(await provenAt()).toBe(Date.parse(report!.endedAt))
+  })
+
   it.each(['versioned', 'suspended', 'unversioned'] as const)(
     'knows what was replicated in a bucket that is %s',
     async (versioning) => {

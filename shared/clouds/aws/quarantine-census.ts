@@ -116,8 +116,7 @@ const countGivenUp = async (s3: S3Client, bucket: string, census: Census): Promi
       add(census, table, count, oldestAt)
       if (table !== 'unknown') tables.set(mappingOf(named), table)
     }
-  for (const named of all.slice(batchesReadMax))
-    add(census, tables.get(mappingOf(named)) ?? 'unknown', 1, named.putAt)
+  for (const named of all.slice(batchesReadMax)) add(census, tables.get(mappingOf(named)) ?? 'unknown', 1, named.putAt)
 }
 
 /** Changes that were set aside one by one, and batches that Lambda gave up. */
