@@ -164,17 +164,12 @@ const rowAlarms = (config: Config): Alarm[] => {
       metric: own('RowsDifferent'),
       periodSeconds: hour,
     }),
-    named('rows-comparison-silent', {
+    named('rows-comparison-overdue', {
       ...everyHour,
-      statistic: 'Sum',
-      breach: 'below',
-      // A comparison of everything a day, and two hours for it.
-      datapoints: 26,
-      of: 26,
       severity: 'ticket',
-      means: 'No row was compared with its source for 26 hours: nobody knows whether the copy is right.',
-      metric: own('RowsCompared'),
-      threshold: 1,
+      means: 'The rows of a table were not all compared for more than a day: nobody knows whether the copy is right.',
+      metric: own('RowsComparedAgeSeconds'),
+      threshold: 'RowsComparedAgeSeconds',
     }),
   ]
 }
@@ -194,6 +189,20 @@ const proofAlarms: Alarm[] = [
     metric: own('ValidationAgeSeconds'),
     threshold: 'ValidationAgeSeconds',
   }),
+  named('reconcile-overdue', {
+    ...everyHour,
+    severity: 'ticket',
+    means: 'The source was not listed whole for more than a day: what no event announced is not found.',
+    metric: own('ReconcileAgeSeconds'),
+    threshold: 'ReconcileAgeSeconds',
+  }),
+  named('objects-unannounced', {
+    ...anyEvent,
+    severity: 'ticket',
+    means: 'Objects were found that no event announced: they were sent late, and events are being lost.',
+    metric: own('ObjectsFoundByReconcile'),
+    periodSeconds: hour,
+  }),
   named('scrub-coverage', {
     ...everyHour,
     severity: 'ticket',
@@ -203,14 +212,19 @@ const proofAlarms: Alarm[] = [
   }),
 ]
 
+/** Called every 15 minutes or more seldom: they cannot fail in three minutes of five. */
+const seldomCalled: readonly string[] = ['compareRows', 'reconcile', 'validate']
+
 const functionAlarms = (name: string): Alarm[] => {
   const of = (metric: string): Metric => ({
     namespace: 'AWS/Lambda',
     name: metric,
     dimensions: { FunctionName: { Ref: `${name.charAt(0).toUpperCase()}${name.slice(1)}LambdaFunction` } },
   })
-  // One failure is retried and says nothing: three minutes of the last five.
-  const repeated = { ...anyEvent, severity: 'ticket', periodSeconds: minute, datapoints: 3, of: 5 } as const
+  // One failure is retried and says nothing: three minutes of the last five, or three times in the last hour.
+  const often = { periodSeconds: minute, datapoints: 3, of: 5 } as const
+  const seldom = { periodSeconds: 5 * minute, datapoints: 3, of: 12 } as const
+  const repeated = { ...anyEvent, severity: 'ticket', ...(seldomCalled.includes(name) ? seldom : often) } as const
   return [
     {
       ...repeated,

@@ -6,6 +6,8 @@ export type Threshold =
   | 'ObjectsCanarySeconds'
   | 'CommitIteratorAgeMs'
   | 'ValidationAgeSeconds'
+  | 'ReconcileAgeSeconds'
+  | 'RowsComparedAgeSeconds'
   | 'ScrubCoverageDays'
   | 'BytesSentPerDay'
   | 'RowsLagSeconds'
@@ -13,6 +15,8 @@ export type Threshold =
   | 'RowsIteratorAgeMs'
 
 const gib = 2 ** 30
+/** Once a day, and two hours for it. */
+const dailyCheckSeconds = 93_600
 /** Where lifeboat.yml has no budget: about $450 a day of traffic out of AWS. */
 const sentGiBPerDayDefault = 5120
 /** A canary that was written just before the last look is as old as the time between two of them. */
@@ -26,6 +30,10 @@ const rowsThresholds = ({ tables, rpo }: Config): Partial<Record<Threshold, Para
     RowsLagSeconds: {
       default: rpo.rowsSeconds,
       description: 'Age of the oldest change of a row that is not in Bigtable',
+    },
+    RowsComparedAgeSeconds: {
+      default: dailyCheckSeconds,
+      description: 'Time since all rows of a table were last compared',
     },
     RowsIteratorAgeMs: { default: rpo.rowsSeconds * 1000, description: 'Age of the records that applyChanges reads' },
     ...(tables.some(({ canary }) => canary) && {
@@ -49,7 +57,14 @@ export const thresholds = (config: Config): Partial<Record<Threshold, Parameter>
       default: rpo.objectsMinutes * 30_000,
       description: 'Age of the ledger records that commitObject reads',
     },
-    ValidationAgeSeconds: { default: 93_600, description: 'Time since the last check of all manifests that passed' },
+    ValidationAgeSeconds: {
+      default: dailyCheckSeconds,
+      description: 'Time since the last check of all manifests that passed',
+    },
+    ReconcileAgeSeconds: {
+      default: dailyCheckSeconds,
+      description: 'Time since all of the source was last reconciled',
+    },
     ScrubCoverageDays: { default: 30, description: 'In how many days everything in the replica is read back' },
     BytesSentPerDay: {
       default: Math.round((budget?.sentGiBPerDay ?? sentGiBPerDayDefault) * gib),

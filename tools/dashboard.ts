@@ -78,7 +78,14 @@ const proofCharts: Chart[] = [
       line('ObjectsFoundByReconcile', 'objects found by reconcile', 'Sum'),
     ],
   },
-  { title: 'Validation: seconds since the last that passed', lines: [line('ValidationAgeSeconds', 'age')] },
+  {
+    title: 'Daily checks: seconds since the last that passed',
+    lines: [
+      line('ValidationAgeSeconds', 'validation'),
+      line('ReconcileAgeSeconds', 'reconcile'),
+      line('RowsComparedAgeSeconds', 'comparison of rows'),
+    ],
+  },
   {
     title: 'Scrub coverage in days',
     lines: [line('ScrubCoverageDays', 'days for everything'), line('BytesScrubbed', 'bytes read back', 'Sum', true)],

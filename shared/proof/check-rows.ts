@@ -84,6 +84,13 @@ const openWork = async (
 
 const recordName = (table: string): string => `rows/${table}`
 
+/** When the last run of a table ended, in ms; 0: none ever did. */
+export const lastComparedAt = async (state: ProofState, table: string): Promise<number> => {
+  const stored = await state.read(recordName(table))
+  const { last } = stateSchema.safeParse(stored?.value).data ?? {}
+  return last ? Date.parse(last.at) : 0
+}
+
 /** What was looked at, and what it comes to; a comparison of nothing with nothing is a failure. */
 export const reportOf = ({ rule, run }: RowsWork, endedAtMs: number): Report => {
   const { counts } = run

@@ -1,11 +1,18 @@
 import type { Deadline } from '../weights/deps.ts'
-import { type Asked, checkRows, type CheckRowsDeps, type RowsChecked } from './check-rows.ts'
+import { type Asked, checkRows, type CheckRowsDeps, lastComparedAt, type RowsChecked } from './check-rows.ts'
 
 /** By table; one whose turn did not come in this call is not there. */
 export type TablesChecked = Record<string, Omit<RowsChecked, 'report'>>
 
 /** A call that is nearly over begins no table. */
 const reserveMs = 90_000
+
+/** That which was compared longest ago comes first: where a call has no time for all, none waits forever. */
+const inTurn = async ({ config, state }: CheckRowsDeps): Promise<string[]> => {
+  const tables: { name: string; at: number }[] = []
+  for (const { name } of config.tables) tables.push({ name, at: await lastComparedAt(state, name) })
+  return tables.toSorted((a, b) => a.at - b.at).map(({ name }) => name)
+}
 
 /** Every configured table, or one, in turn. One that fails keeps no other from being compared; its error is then thrown. */
 export const checkTables = async (
@@ -15,7 +22,7 @@ export const checkTables = async (
 ): Promise<TablesChecked> => {
   const checked: TablesChecked = {}
   const errors: unknown[] = []
-  for (const name of table === undefined ? deps.config.tables.map((each) => each.name) : [table]) {
+  for (const name of table === undefined ? await inTurn(deps) : [table]) {
     if (deadline.remainingMs() < reserveMs) break
     try {
       const { report, ...outcome } = await checkRows(deps, name, deadline, asked)

@@ -30,8 +30,11 @@ const stateSchema = z.object({
   objects: z.record(z.string(), objectCanary),
   /** By table. */
   tables: z.record(z.string(), placement),
+  /** When a check was first seen without any proof (proof-ages.ts). */
+  unproven: z.record(z.string(), z.number()).default({}),
 })
 export type LagState = z.infer<typeof stateSchema>
+export const emptyLagState: LagState = { queues: {}, objects: {}, tables: {}, unproven: {} }
 export type ObjectCanary = z.infer<typeof objectCanary>
 export type Placement = z.infer<typeof placement>
 
@@ -39,7 +42,7 @@ export type Placement = z.infer<typeof placement>
 export const readLagState = async (state: ProofState): Promise<{ value: LagState; version: number | undefined }> => {
   const record = await state.read(recordName)
   const parsed = stateSchema.safeParse(record?.value)
-  return { value: parsed.success ? parsed.data : { queues: {}, objects: {}, tables: {} }, version: record?.version }
+  return { value: parsed.success ? parsed.data : emptyLagState, version: record?.version }
 }
 
 /** The feature time of a table, in ms, as the last measurement left it; undefined where there are no canaries. */

@@ -5,13 +5,20 @@ import { ageSeconds, worstOf } from './lag.ts'
 import type { LagDeps } from './lag-deps.ts'
 import { measureObjects, type ObjectsMeasured } from './lag-objects.ts'
 import { measureRows, type RowsMeasured, type TableMeasured } from './lag-rows.ts'
-import { type LagState, readLagState, writeLagState } from './lag-state.ts'
+import { emptyLagState, type LagState, readLagState, writeLagState } from './lag-state.ts'
 import { readProofs } from './last-proofs.ts'
 import { type ProofMetric, proofMetrics } from './metrics.ts'
+import { type ProofAges, proofAges } from './proof-ages.ts'
 
 const everySeconds = 60
 
-type Measured = { objects: ObjectsMeasured; rows: RowsMeasured; proofs: Heartbeat['proofs'] }
+type Measured = {
+  objects: ObjectsMeasured
+  rows: RowsMeasured
+  proofs: Heartbeat['proofs']
+  /** undefined where records could not be read. */
+  ages: ProofAges | undefined
+}
 
 const iso = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString())
 
@@ -49,7 +56,7 @@ const rowCanaryAt = ({ config }: LagDeps, tables: readonly TableMeasured[]): num
 const gaugesOf = (
   deps: LagDeps,
   nowMs: number,
-  { objects, rows, proofs }: Measured,
+  { objects, rows, proofs, ages }: Measured,
 ): [ProofMetric, number | null | undefined][] => {
   const ageOf = (atMs: number | undefined): number | undefined =>
     atMs === undefined ? undefined : ageSeconds(atMs, nowMs)
@@ -62,6 +69,7 @@ const gaugesOf = (
     ['DeadLetters', 'value' in objects.queues ? objects.queues.value.deadLetters : undefined],
     ['ObjectCanaryAgeSeconds', ageOf(objects.canaries.at)],
     ['ValidationAgeSeconds', validate?.outcome === 'passed' ? ageOf(Date.parse(validate.at)) : undefined],
+    ['ReconcileAgeSeconds', ages?.reconcile],
   ]
   if (rows.tables.length === 0) return all
   const lags = rows.tables.map(({ lag }) => lag)
@@ -74,11 +82,12 @@ const gaugesOf = (
     ...all,
     ['FeatureLagSeconds', worst.lagSeconds],
     ['QuarantinedChanges', rows.quarantined],
+    ['RowsComparedAgeSeconds', ages?.rows],
     ['RowCanaryAgeSeconds', ageOf(rowCanaryAt(deps, rows.tables))],
   ]
 }
 
-const stateAfter = (before: LagState, { objects, rows }: Measured): LagState => ({
+const stateAfter = (before: LagState, { objects, rows, ages }: Measured): LagState => ({
   queues: 'value' in objects.queues ? objects.queues.value.seen : before.queues,
   objects: objects.canaries.canaries,
   tables: Object.fromEntries(
@@ -86,6 +95,7 @@ const stateAfter = (before: LagState, { objects, rows }: Measured): LagState => 
       placement ? [[table, { ...placement, featureTime }] as const] : [],
     ),
   ),
+  unproven: ages?.unproven ?? before.unproven,
 })
 
 /** Says in the log why a lag is unknown. */
@@ -117,15 +127,21 @@ export const measureLag = async (deps: LagDeps, deadline: Deadline): Promise<voi
   const attempt = createAttempts(deps, deadline, recordMs)
   const record = logged(createAttempts(deps, deadline, endMs))
   const before = await logged(attempt)('what was seen before', () => readLagState(deps.state))
-  const value = before?.value ?? { queues: {}, objects: {}, tables: {} }
+  const value = before?.value ?? emptyLagState
   const names = config.tables.map(({ name }) => name)
   const [objects, rows, proofs] = await Promise.all([
     measureObjects(deps, attempt, value),
     measureRows(deps, attempt, value, deadline),
     logged(attempt)('last proofs', () => readProofs(deps.state, names)),
   ])
-  const measured = { objects, rows, proofs: proofs ?? { validate: null, scrub: null, reconcile: null, rows: [] } }
   const nowMs = clock.now()
+  const measured = {
+    objects,
+    rows,
+    proofs: proofs ?? { validate: null, scrub: null, reconcile: null, rows: [] },
+    // Without what was seen before, what was never proven would begin to age now.
+    ages: proofs && before && proofAges(proofs, names, value.unproven, nowMs),
+  }
   for (const [metric, gauge] of gaugesOf(deps, nowMs, measured))
     if (gauge !== null && gauge !== undefined) telemetry.count(metric, gauge, proofMetrics[metric])
   logUnknown(deps, measured)

@@ -28,6 +28,10 @@ export const proofMetrics = {
   ValidationFailures: 'Count',
   /** Since the last check of all manifests, where it passed. By measure-lag, every minute. */
   ValidationAgeSeconds: 'Seconds',
+  /** Since everything was last reconciled and was right, or since the lag was first measured. By measure-lag. */
+  ReconcileAgeSeconds: 'Seconds',
+  /** Likewise of the comparison of all rows, the worst table. */
+  RowsComparedAgeSeconds: 'Seconds',
   ChunksValidated: 'Count',
   ChunksScrubbed: 'Count',
   BytesScrubbed: 'Bytes',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { checkRows, type RowsChecked } from '../../shared/proof/check-rows.ts'
+import { checkTables } from '../../shared/proof/check-tables.ts'
 import { type World, tamper, withCell, full, kinds, filled, plants } from '../support/rows-plants.ts'
 import { keyItem } from '../support/rows-proof-world.ts'
 
@@ -45,9 +46,23 @@ describe('a comparison over many calls', () => {
     expect(world.read.pages).toBeLessThan(20)
   })
 
+  it('begins with the table that was compared longest ago', async () => {
+    const world = await filled(300)
+    const { config, state, clock } = world.deps
+    const [features] = config.tables.filter(({ name }) => name === 'features')
+    const deps = { ...world.deps, config: { ...config, tables: [{ ...features!, name: 'others' }, features!] } }
+    const last = { at: new Date(clock.now()).toISOString(), outcome: 'passed', report: null, findings: 0 }
+    await state.write('rows/others', { last }, undefined)
+    // There is time to begin with one.
+    let asked = 0
+    const deadline = { remainingMs: () => ((asked += 1) === 1 ? 900_000 : 0) }
+    expect(await checkTables(deps, deadline, { asked: { mode: 'full' } })).toEqual({ features: { outcome: 'goes on' } })
+  })
+
   it('leaves when everything was last right, which a look at what changed lately is not', async () => {
     const world = await filled(300)
-    const provenAt = async () => ((await world.deps.state.read('rows/features'))?.value as { provenAt?: number }).provenAt
+    const provenAt = async () =>
+      ((await world.deps.state.read('rows/features'))?.value as { provenAt?: number }).provenAt
     await world.check({ mode: 'recent' })
     expect(await provenAt()).toBeUndefined()
     const { report } = await world.check({ mode: 'full' })

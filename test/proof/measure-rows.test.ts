@@ -253,6 +253,30 @@ describe('the places of canaries', () => {
   })
 })
 
+it('a check that never ran ages from the first look on, and one that did from its last proof', async () => {
+  const world = createLagWorld({ tables: [features, { name: 'others' }] })
+  const { state } = world.deps
+  const ages = async (changed = {}) => {
+    const { metric } = await world.measure(changed)
+    return (['ReconcileAgeSeconds', 'RowsComparedAgeSeconds'] as const).map((name) => {
+      const age = metric(name)
+      return age === undefined ? undefined : Math.round(age / 60)
+    })
+  }
+  expect(await ages()).toEqual([0, 0])
+  expect(await ages()).toEqual([1, 1])
+  const last = { at: world.now(), outcome: 'incomplete' }
+  await state.write('reconcile', { last, provenAt: world.now() - 30 * 60 * minute }, undefined)
+  await state.write('rows/features', { last, provenAt: world.now() }, undefined)
+  // The other table was never compared.
+  expect(await ages()).toEqual([1801, 2])
+  await state.write('rows/others', { last }, undefined)
+  expect((await ages())[1]).toBe(3)
+  const read = (name: string) => (name === 'lag' ? rejecting('DynamoDB is away')() : state.read(name))
+  expect(await ages({ state: { ...state, read } })).toEqual([undefined, undefined])
+  expect((await ages())[1]).toBe(5)
+})
+
 it('a change that is set aside while canaries are awaited is in the lag and before the feature time', async () => {
   const world = createLagWorld({ tables: [features] })
   await world.measure()

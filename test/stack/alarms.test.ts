@@ -65,12 +65,13 @@ const breachesWithoutData = [
   'rows-lag',
   'rows-canary-silent',
   'quarantine',
-  'rows-comparison-silent',
+  'rows-comparison-overdue',
+  'reconcile-overdue',
   'validation-overdue',
   'scrub-coverage',
 ]
 const setAside = ['objects-set-aside-quarantined', 'objects-set-aside-refused']
-const fineWithoutData = ['bytes-sent', ...setAside, 'rows-differ', 'validation-failed']
+const fineWithoutData = ['bytes-sent', ...setAside, 'rows-differ', 'validation-failed', 'objects-unannounced']
 const perFunction = (): string[] =>
   functionNames().flatMap((name) => [`function-errors-${name}`, `function-throttles-${name}`])
 const mappings = (): string[] =>
@@ -132,6 +133,15 @@ describe('the alarms of the packaged stack', () => {
     }
   })
 
+  it('count failures of what is called every 15 minutes by the hour', () => {
+    const of = (name: string): unknown[] => {
+      const alarm = alarms().find((one) => shortName(one) === `function-errors-${name}`)!
+      return [alarm['Period'], alarm['DatapointsToAlarm'], alarm['EvaluationPeriods']]
+    }
+    for (const name of ['reconcile', 'validate', 'compareRows']) expect([name, ...of(name)]).toEqual([name, 300, 3, 12])
+    expect(of('measureLag')).toEqual([60, 3, 5])
+  })
+
   it('have thresholds that are parameters, with what lifeboat.yml says as defaults', () => {
     const used = alarms().flatMap(({ Threshold }) =>
       typeof Threshold === 'object' ? [(Threshold as { Ref: string }).Ref] : [],
@@ -143,6 +153,8 @@ describe('the alarms of the packaged stack', () => {
       ObjectsCanarySeconds: 1800,
       CommitIteratorAgeMs: 600_000,
       ValidationAgeSeconds: 93_600,
+      ReconcileAgeSeconds: 93_600,
+      RowsComparedAgeSeconds: 93_600,
       ScrubCoverageDays: 30,
       BytesSentPerDay: 2 * 2 ** 30,
       RowsLagSeconds: 90,
@@ -222,6 +234,8 @@ describe('the alarms of the packaged stack', () => {
       'BytesSaved',
       'ValidationFailures',
       'ValidationAgeSeconds',
+      'ReconcileAgeSeconds',
+      'RowsComparedAgeSeconds',
       'ScrubCoverageDays',
       'QuarantinedChanges',
       'ObjectCanaryAgeSeconds',
