@@ -67,8 +67,13 @@ export const tableLosses = ({ tables, everySeconds }: Heartbeat): TableLoss[] =>
     isLate: quarantined > 0 || lagSeconds === null || lagSeconds > everySeconds,
   }))
 
-export const messagesIn = (heartbeat: Heartbeat | undefined): number =>
-  heartbeat ? heartbeat.objects.queues.reduce((sum, { messages }) => sum + messages, heartbeat.objects.deadLetters) : 0
+/** The dead-letter queues are among the queues, and their messages the dead letters. */
+export const messagesIn = (heartbeat: Heartbeat | undefined): number => {
+  if (!heartbeat) return 0
+  const { queues, deadLetters } = heartbeat.objects
+  const alive = queues.filter(({ name }) => !name.endsWith('-dead'))
+  return alive.reduce((sum, { messages }) => sum + messages, deadLetters)
+}
 
 /**
  * `nothing`: but what the last heartbeat could not know yet. `unknown`: nothing that is known of, and the heartbeat does not

@@ -53,7 +53,10 @@ const pendingText = ({ pending, morePending, heartbeat, nowMs }: Facts): string 
   if (!pending) {
     // Where it could not be measured the heartbeat has a zero.
     const then = heartbeat?.objects.lagSeconds === null ? undefined : heartbeat?.objects.pending
-    return then ? `${then.count}, ${humanBytes(then.bytes)}, then` : 'unknown: "lifeboat rpo" looks at every name'
+    const more = then?.isLowerBound ? '+' : ''
+    return then
+      ? `${then.count}${more}, ${humanBytes(then.bytes)}${more}, then`
+      : 'unknown: "lifeboat rpo" looks at every name'
   }
   const [oldest] = pending
   if (!oldest) return 'none'

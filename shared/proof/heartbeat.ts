@@ -37,6 +37,8 @@ export const heartbeatSchema = z.object({
       count: z.number(),
       bytes: z.number(),
       oldest: z.object({ bucket: z.string(), key: z.string(), version: z.string(), since: time }).nullable(),
+      /** Not all were counted: there may be more. */
+      isLowerBound: z.boolean().optional(),
     }),
     queues: z.array(z.object({ name: z.string(), messages: z.number(), oldestSeconds: seconds.nullable() })),
     deadLetters: z.number(),

@@ -25,23 +25,27 @@ export type ObjectsMeasured = {
   canaries: CanariesMeasured
 }
 
-const measurePending = async ({ objects }: LagDeps): Promise<Pending> => {
-  let oldest: ObjectRow | undefined
-  let count = 0
-  let bytes = 0
-  for await (const row of objects.pending()) {
-    oldest ??= row
-    count += 1
-    bytes += row.source.size
-    if (count === rowsMax) break
-  }
-  if (!oldest) return { count, bytes, oldest: null }
-  const { source, version, since } = oldest
-  return {
-    count,
-    bytes,
-    oldest: { bucket: source.bucket, key: source.key, version, since: new Date(since).toISOString() },
-  }
+const oldestOf = ({ source, version, since }: ObjectRow): Pending['oldest'] => ({
+  bucket: source.bucket,
+  key: source.key,
+  version,
+  since: new Date(since).toISOString(),
+})
+
+/** Where counting fails or takes too long, the oldest is known all the same once a first row was read. */
+const measurePending = async ({ objects, telemetry }: LagDeps, attempt: Attempts): Promise<Attempt<Pending>> => {
+  let pending: Pending = { count: 0, bytes: 0, oldest: null }
+  const counted = await attempt('pending objects', async () => {
+    for await (const row of objects.pending()) {
+      const { count, bytes, oldest } = pending
+      pending = { count: count + 1, bytes: bytes + row.source.size, oldest: oldest ?? oldestOf(row) }
+      if (pending.count === rowsMax) return { ...pending, isLowerBound: true }
+    }
+    return pending
+  })
+  if ('value' in counted || !pending.oldest) return counted
+  telemetry.log('warn', counted.reason, { stage: 'lag', error: counted.error })
+  return { value: { ...pending, isLowerBound: true } }
 }
 
 const pendingReading = ({ oldest }: Pending, nowMs: number): Reading => ({
@@ -104,7 +108,7 @@ const measureCanaries = async (
  */
 export const measureObjects = async (deps: LagDeps, attempt: Attempts, before: LagState): Promise<ObjectsMeasured> => {
   const [pending, queues, canaries] = await Promise.all([
-    attempt('pending objects', () => measurePending(deps)),
+    measurePending(deps, attempt),
     attempt('queues', () => measureQueues(deps, attempt, before.queues)),
     measureCanaries(deps, attempt, before.objects),
   ])

@@ -140,3 +140,18 @@ not known  queues, tables and what was not yet announced: there is no heartbeat 
     expect(await cli()).toMatchObject({ code: 5, stdout: '' })
   })
 })
+
+test('a message in a dead-letter queue is counted once', async () => {
+  await writeReplica(store)
+  await beat(store, {
+    objects: {
+      deadLetters: 1,
+      queues: [
+        { name: 'objects', messages: 2, oldestSeconds: 60 },
+        { name: 'lifeboat-prod-objects-dead', messages: 1, oldestSeconds: 60 },
+      ],
+    },
+  })
+  const { stdout } = await cli()
+  expect(stdout).toContain('queues     3 messages not worked off, the oldest of 1m; dead letters 1\n')
+})

@@ -105,6 +105,13 @@ const recordAt = (time: unknown) => ({ dynamodb: { ApproximateCreationDateTime: 
 const arnOf = (table: string): string =>
   `arn:aws:dynamodb:us-east-1:111122223333:table/${table}/stream/2026-01-01T00:00:00.000`
 
+/** As Lambda writes one that it gives up. */
+const batch = (table: string, ...times: number[]) => ({
+  payload: JSON.stringify({
+    Records: times.map((time) => ({ ...recordAt(time), eventSourceARN: arnOf(table) })),
+  }),
+})
+
 describe('S3, embedded', () => {
   let running: Running
   let s3: S3Client
@@ -160,11 +167,6 @@ describe('S3, embedded', () => {
           Body: typeof body === 'string' ? body : JSON.stringify(body),
         }),
       )
-    const batch = (table: string, ...times: number[]) => ({
-      payload: JSON.stringify({
-        Records: times.map((time) => ({ ...recordAt(time), eventSourceARN: arnOf(table) })),
-      }),
-    })
     // More than are read, of one shard; the oldest change of the other is in its first file.
     for (let number = 10; number < 40; number += 1)
       await put(`rows/shard-a/2026-01-${number}`, batch('features', second + 60, second + 61))

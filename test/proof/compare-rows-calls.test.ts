@@ -3,6 +3,7 @@ import { checkRows, type RowsChecked } from '../../shared/proof/check-rows.ts'
 import { checkTables } from '../../shared/proof/check-tables.ts'
 import { type World, tamper, withCell, full, kinds, filled, plants } from '../support/rows-plants.ts'
 import { keyItem } from '../support/rows-proof-world.ts'
+import { provenAtOf } from '../support/proven-at.ts'
 
 const plantAll = (world: World): void => {
   for (const { plant } of plants.slice(6, 10)) plant(world)
@@ -61,8 +62,7 @@ describe('a comparison over many calls', () => {
 
   it('leaves when everything was last right, which a look at what changed lately is not', async () => {
     const world = await filled(300)
-    const provenAt = async () =>
-      ((await world.deps.state.read('rows/features'))?.value as { provenAt?: number }).provenAt
+    const provenAt = () => provenAtOf(world.deps.state, 'rows/features')
     await world.check({ mode: 'recent' })
     expect(await provenAt()).toBeUndefined()
     const { report } = await world.check({ mode: 'full' })

@@ -134,6 +134,25 @@ describe('the lag of objects', () => {
     expect(heartbeat.objects.unknown).toEqual(['pending objects: DynamoDB is away'])
   })
 
+  it('is the age of the oldest where counting takes too long, and the count is a lower bound', async () => {
+    const world = createLagWorld({})
+    await plan(world, 'old', world.now() - 9 * minute, 70)
+    await plan(world, 'young', world.now(), 30)
+    const pending = async function* () {
+      for await (const row of world.ledger.objects.pending()) {
+        yield row
+        throw new UnavailableError('took longer than 40 s')
+      }
+    }
+    const { metric, heartbeat, lines } = await world.measure({ objects: { ...world.ledger.objects, pending } })
+    expect(metric('OldestPendingSeconds')).toBe(600)
+    expect(heartbeat.objects).toMatchObject({
+      lagSeconds: 600,
+      pending: { count: 1, bytes: 70, oldest: { key: 'm/old' }, isLowerBound: true },
+    })
+    expect(lines.map(({ message }) => message)).toContain('pending objects: took longer than 40 s')
+  })
+
   it('is known without CloudWatch, from what was seen before', async () => {
     const world = createLagWorld({})
     const gauges = { queueAges: () => Promise.reject(new DeniedError('no')), iteratorAge: async () => undefined }

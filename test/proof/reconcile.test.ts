@@ -4,6 +4,7 @@ import { reconcile, type ReconcileDeps, type Reconciled } from '../../shared/pro
 import { createRepairer } from '../../shared/proof/repair.ts'
 import { newestReport, type Report } from '../../shared/proof/report.ts'
 import { ample, bucketName, createWorld, noise, type World, type WorldOptions } from '../support/weights-world.ts'
+import { provenAtOf } from '../support/proven-at.ts'
 
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
@@ -53,11 +54,10 @@ describe('reconcile', () => {
   })
 
   it('leaves when everything was last right, which a look at the last hours is not', async () => {
-    const provenAt = async () => ((await deps.state.read('reconcile'))?.value as { provenAt?: number }).provenAt
     await pass('recent')
-    expect(await provenAt()).toBeUndefined()
+    expect(await provenAtOf(deps.state, 'reconcile')).toBeUndefined()
     const { report } = await pass('full')
-    expect(await provenAt()).toBe(Date.parse(report!.endedAt))
+    expect(await provenAtOf(deps.state, 'reconcile')).toBe(Date.parse(report!.endedAt))
   })
 
   it.each(['versioned', 'suspended', 'unversioned'] as const)(
