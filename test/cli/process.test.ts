@@ -111,7 +111,12 @@ describe('the command as a process, over the embedded Cloud Storage, with AWS ou
     await beat(store, {
       at,
       tables: [tableBeat('users', { featureTime: at })],
-      proofs: { validate: proof, scrub: { ...proof, coverageDays: 1 } },
+      proofs: {
+        validate: proof,
+        scrub: { ...proof, coverageDays: 1 },
+        reconcile: proof,
+        rows: [{ ...proof, table: 'users' }],
+      },
     })
     const guard = join(dir, 'guard.mjs')
     await writeFile(guard, guardText)
