@@ -2,7 +2,7 @@ import { CorruptError, SupersededError } from '../errors.ts'
 import { createPieceDigester } from './check.ts'
 import { chunksOf } from './chunker.ts'
 import { replan, supersede } from './close.ts'
-import { type Cut, cutsWithin, tensorCutter } from './cut.ts'
+import { type Cut, cutsAtTensors, cutsWithin } from './cut.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
 import {
   type ChunkRef,
@@ -48,7 +48,7 @@ const tensorsOf = async (deps: WeightsDeps, message: SegmentMessage): Promise<Te
 type Cuts = { cuts: Iterable<Cut> } | 'gear'
 
 const cutsOf = async (deps: WeightsDeps, message: SegmentMessage, from: number, to: number): Promise<Cuts> => {
-  if (message.cutter !== tensorCutter) return 'gear'
+  if (!cutsAtTensors(message.cutter)) return 'gear'
   const { dataStart, tensors } = await tensorsOf(deps, message)
   return { cuts: cutsWithin(dataStart, tensors, from, to) }
 }

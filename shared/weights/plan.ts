@@ -2,14 +2,15 @@ import { type Config, compilePath } from '../config.ts'
 import { UnavailableError } from '../errors.ts'
 import type { SourceObject } from '../ports.ts'
 import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
-import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault, tensorCutter } from './cut.ts'
+import { readLayout } from './container.ts'
+import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault } from './cut.ts'
 import type { WeightsDeps } from './deps.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
 import type { Check, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
 import { formatVersion, type PendingManifest, type TensorPartRef, toBytes } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
 import { pendingName } from './names.ts'
-import { headerLength, parseSafetensors, type Tensor } from './safetensors.ts'
+import type { Tensor } from './safetensors.ts'
 import { storePart } from './store.ts'
 
 /** Tensors in one part of the tensor index: what a segment's copy has to hold. */
@@ -81,20 +82,14 @@ const storeTensors = async (
 export const distrusting = (deps: WeightsDeps, repair: Repair | undefined): WeightsDeps =>
   repair ? { ...deps, distrusted: new Set(repair.bodies) } : deps
 
-/** How an object is cut. A safetensors file that is not one is copied as opaque bytes, with a warning that says why. */
+/** How an object is cut. A file that is not what its name says is copied as opaque bytes, with a warning that says why. */
 const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string): Promise<Shape> => {
-  if (!object.key.endsWith('.safetensors')) return opaque(deps, object.size, [])
-  const refuse = (reason: string): Shape => opaque(deps, object.size, [`copied as an opaque file: ${reason}`])
-  const first = await readRange(deps, object, 0, Math.min(object.size, 64 * 1024))
-  const length = headerLength(first.subarray(0, 8), object.size)
-  if (!length.ok) return refuse(length.reason)
-  const headerEnd = 8 + length.bytes
-  const header = headerEnd <= first.length ? first.subarray(0, headerEnd) : await readRange(deps, object, 0, headerEnd)
-  const parsed = parseSafetensors(header, object.size)
-  if (!parsed.ok) return refuse(parsed.reason)
-  const { dataStart, tensors } = parsed
+  const layout = await readLayout(object.key, object.size, (start, end) => readRange(deps, object, start, end))
+  if (!layout) return opaque(deps, object.size, [])
+  if (!layout.ok) return opaque(deps, object.size, [`copied as an opaque file: ${layout.reason}`])
+  const { cutter, dataStart, tensors } = layout
   return {
-    cutter: tensorCutter,
+    cutter,
     warnings: [],
     tensors: await storeTensors(deps, { traceId }, dataStart, tensors),
     segments: () => planSegments(cutTensors(dataStart, tensors, object.size), segmentBytesMaxOf(deps)),
