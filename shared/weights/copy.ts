@@ -1,9 +1,12 @@
+import { toArray } from '../bounded.ts'
 import { CorruptError, SupersededError } from '../errors.ts'
 import { createPieceDigester } from './check.ts'
 import { chunksOf } from './chunker.ts'
 import { replan, supersede } from './close.ts'
 import { type Cut, cutsAtTensors, cutsWithin } from './cut.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
+import { readIdentical } from './identical.ts'
+import type { Identical, ObjectRow } from './ledger.ts'
 import {
   type ChunkRef,
   formatVersion,
@@ -14,6 +17,7 @@ import {
   toBytes,
 } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
+import { chunkParts } from './read.ts'
 import { storeChunks } from './store-chunks.ts'
 import { bodyName, readPart, storePart } from './store.ts'
 
@@ -125,6 +129,27 @@ const count = (deps: WeightsDeps, message: SegmentMessage, progress: Progress): 
   deps.telemetry.count('ChunksReused', progress.reused)
 }
 
+/** A part of a protected manifest of the same bytes is one of this object too; commit looks at all that it names. */
+const takeOver = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  message: SegmentMessage,
+  identical: Identical,
+): Promise<CopyOutcome> => {
+  const { traceId, planId, offset, size, index } = message
+  const manifest = await readIdentical(deps, identical)
+  const parts = await toArray(chunkParts(deps.store, manifest?.parts ?? []))
+  const part = parts.find((one) => one.offset === offset && one.size === size)
+  if (!part) {
+    await replan(deps, row)
+    return 'replanned'
+  }
+  deps.telemetry.count('BytesSaved', size, 'Bytes')
+  const done = { parts: [part], pieces: [], bytesSent: 0, bytesReused: size }
+  const counted = await deps.segments.finish({ traceId, planId, offset, size, index, ...done })
+  return counted === 'counted' ? 'copied' : counted
+}
+
 /**
  * Copies one segment. Safe to run any number of times, also at once: chunks are create-only and the result is counted in
  * one transaction. What the deadline leaves goes on as a new message.
@@ -138,6 +163,8 @@ export const copySegment = async (
   const row = await deps.objects.get(message.traceId)
   if (!row || row.planId !== message.planId || row.state !== 'copying') return 'stale'
   if (await deps.segments.get(message.traceId, message.planId, message.offset)) return 'already'
+
+  if (message.identical && message.compare !== true) return takeOver(deps, row, message, message.identical)
 
   const start = message.done?.position ?? message.offset
   const end = message.offset + message.size

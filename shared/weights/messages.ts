@@ -60,6 +60,8 @@ export const segmentMessageSchema = z.object({
   digest: z.object({ algorithm: checksumSchema.shape.algorithm, bounds: z.array(count) }).nullable(),
   /** Set when a body of this segment was missing: what the index says of its chunks is compared, not believed. */
   compare: z.boolean().optional(),
+  /** A protected manifest of the same bytes, whose parts are taken over. */
+  identical: z.object({ manifest: z.string(), digest: z.string() }).optional(),
   /** Chunks and parts (SHA-256 in hex) that were found to be wrong: neither the index nor their stored digests are believed. */
   distrusted: z.array(z.string()).optional(),
   /** What earlier calls did, when a deadline cut the segment: everything before `position`. */

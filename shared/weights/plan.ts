@@ -1,4 +1,5 @@
 import { type Config, compilePath } from '../config.ts'
+import { toArray } from '../bounded.ts'
 import { UnavailableError } from '../errors.ts'
 import type { SourceObject } from '../ports.ts'
 import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
@@ -6,11 +7,13 @@ import { readLayout } from './container.ts'
 import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault } from './cut.ts'
 import type { WeightsDeps } from './deps.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
-import type { Check, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
+import { findIdentical } from './identical.ts'
+import type { Check, Identical, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
 import { formatVersion, type PendingManifest, type TensorPartRef, toBytes } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
 import { pendingName } from './names.ts'
 import type { Tensor } from './safetensors.ts'
+import { chunkParts } from './read.ts'
 import { storePart } from './store.ts'
 
 /** Tensors in one part of the tensor index: what a segment's copy has to hold. */
@@ -35,6 +38,7 @@ type Shape = {
   warnings: string[]
   tensors: TensorPartRef[]
   segments: () => Iterable<{ offset: number; size: number }>
+  identical?: Identical
 }
 
 const readRange = async (deps: WeightsDeps, object: SourceObject, start: number, end: number): Promise<Uint8Array> => {
@@ -96,6 +100,19 @@ const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string)
   }
 }
 
+/** A segment for each part of an identical object, which takes the part over. */
+const shapeOfIdentical = async (
+  deps: WeightsDeps,
+  object: SourceObject,
+  check: Check | null,
+): Promise<Shape | undefined> => {
+  const found = await findIdentical(deps, object, check)
+  if (!found) return undefined
+  const { cutter, tensors, warnings } = found.manifest
+  const segments = await toArray(chunkParts(deps.store, found.manifest.parts))
+  return { cutter, tensors, warnings, segments: () => segments, identical: found.identical }
+}
+
 const checkOf = async (deps: WeightsDeps, object: SourceObject): Promise<Check | null> => {
   const chosen = chooseChecksum(object)
   if (!chosen || chosen.type === 'FULL_OBJECT') return chosen ?? null
@@ -141,6 +158,7 @@ export const segmentMessage = (
       algorithm: row.check.algorithm,
       bounds: boundsWithin(row.check, row.source.size, offset, end),
     },
+    ...(row.identical ? { identical: row.identical } : {}),
     ...(row.repair ? { distrusted: row.repair.bodies } : {}),
   }
 }
@@ -213,8 +231,12 @@ export const planObject = async (
 
   // A repair that is under way stays one, whatever asks for its plan again.
   const mending = isRepair ? repair : before?.state === 'copying' ? before.repair : undefined
-  const shape = await shapeOf(distrusting(deps, mending), object, traceId)
   const check = await checkOf(deps, object)
+  // Another attempt, or a repair, reads what an earlier plan took over.
+  const isPlain = number === 0 && !mending
+  const shape =
+    (isPlain && (await shapeOfIdentical(deps, object, check))) ||
+    (await shapeOf(distrusting(deps, mending), object, traceId))
   const release = releaseOf(rule, object.key)
   const segments = countOf(shape.segments())
   const row: ObjectRow = {
@@ -228,6 +250,7 @@ export const planObject = async (
       segmentBytesMax: segmentBytesMaxOf(deps),
       tensorParts: shape.tensors.map((part) => part.id),
       attempt: number,
+      ...(shape.identical ? { identical: shape.identical.digest } : {}),
     }),
     attempt: number,
     state: 'copying',
@@ -245,6 +268,7 @@ export const planObject = async (
     plannedAt: deps.clock.now(),
     // What was in the replica once is late from when it was found wanting, and not from when it came to be.
     since: isRepair ? deps.clock.now() : mending ? (before?.since ?? object.lastModified) : object.lastModified,
+    ...(shape.identical ? { identical: shape.identical } : {}),
     ...(mending ? { repair: mending } : {}),
   }
   for (const warning of row.warnings)

@@ -14,20 +14,24 @@ import { bodyName, idHex, readPart } from './store.ts'
 
 /** Reading an object from the replica alone: manifest, parts, chunks. */
 
-/** Chunk references of the parts in order, through index parts however deep. */
+/** The parts that list chunks, in order, through index parts however deep. */
+export async function* chunkParts(store: BlobStore, parts: readonly PartRef[]): AsyncGenerator<PartRef> {
+  for (const part of parts) {
+    if (part.kind === 'chunks') yield part
+    else
+      yield* chunkParts(store, parseRecord(indexPartSchema, bodyName(part, 'part'), await readPart(store, part)).parts)
+  }
+}
+
+/** Chunk references of the parts in order. */
 export async function* chunksOfParts(
   store: BlobStore,
   parts: readonly PartRef[],
 ): AsyncGenerator<{ ref: ChunkRef; offset: number }> {
-  for (const part of parts) {
-    const plain = await readPart(store, part)
+  for await (const part of chunkParts(store, parts)) {
     const name = bodyName(part, 'part')
-    if (part.kind === 'index') {
-      yield* chunksOfParts(store, parseRecord(indexPartSchema, name, plain).parts)
-      continue
-    }
     let offset = part.offset
-    for (const ref of parseRecord(chunksPartSchema, name, plain).chunks) {
+    for (const ref of parseRecord(chunksPartSchema, name, await readPart(store, part)).chunks) {
       yield { ref, offset }
       offset += ref.length
     }
