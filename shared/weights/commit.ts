@@ -5,8 +5,9 @@ import { compareChecksum, type Verdict } from './check.ts'
 import { mismatch, orderPlan, replan } from './close.ts'
 import { sha256Hex } from './codec.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
-import { recordContent } from './identical.ts'
-import type { Check, ObjectRow, Piece } from './ledger.ts'
+import { sendDigests } from './digest.ts'
+import { isTakenOver, recordContent, verdictOfIdentical } from './identical.ts'
+import type { ObjectRow, Piece } from './ledger.ts'
 import {
   cancelledSchema,
   chunksPartSchema,
@@ -17,7 +18,6 @@ import {
   parseRecord,
   toBytes,
 } from './manifest.ts'
-import type { WorkMessage } from './messages.ts'
 import { objectManifestName } from './names.ts'
 import { distrusting, segmentMessage, sourceRecord, touchRelease } from './plan.ts'
 import { keep, keepAsItIs, missingOf } from './presence.ts'
@@ -104,39 +104,9 @@ const lookAtAll = async (
   return 'present'
 }
 
-const isSequential = (algorithm: string | undefined): algorithm is 'SHA256' | 'SHA1' | 'MD5' =>
-  algorithm === 'SHA256' || algorithm === 'SHA1' || algorithm === 'MD5'
-
-const sendDigests = async (
-  deps: WeightsDeps,
-  row: ObjectRow,
-  ranges: readonly { start: number; end: number }[],
-): Promise<void> => {
-  const algorithm = row.check?.algorithm
-  if (!isSequential(algorithm)) throw new CorruptError(`the CRC pieces of ${row.source.key} do not cover it`)
-  const { bucket, key, versionId, etag } = row.source
-  const messages = ranges.map(({ start, end }): WorkMessage => ({
-    lifeboat: 1,
-    kind: 'digest',
-    purpose: 'check',
-    traceId: row.traceId,
-    planId: row.planId,
-    source: { bucket, key, etag, versionId },
-    algorithm,
-    offset: start,
-    size: end - start,
-  }))
-  await deps.workQueue.send(messages)
-}
-
-const sha256OfCheck = (check: Check): { sha256?: string } =>
-  check.type === 'FULL_OBJECT' ? { sha256: Buffer.from(check.value, 'base64').toString('hex') } : {}
-
 const compare = async (deps: WeightsDeps, row: ObjectRow, pieces: readonly Piece[]): Promise<Verdict | undefined> => {
   if (!row.check) return undefined
-  // What was taken over has been compared when it was sealed; what had to be read after all has pieces.
-  if (row.identical && pieces.length === 0 && row.phase === 'copy')
-    return { kind: 'verified', ...sha256OfCheck(row.check) }
+  if (isTakenOver(row, pieces)) return verdictOfIdentical(row.check)
   const read = row.phase === 'digest' ? await toArray(deps.digests.list(row.traceId, row.planId)) : []
   return compareChecksum(
     row.check,

@@ -1,7 +1,8 @@
 import type { SourceObject } from '../ports.ts'
+import type { Verdict } from './check.ts'
 import { sha256Hex } from './codec.ts'
 import type { WeightsDeps } from './deps.ts'
-import type { Check, Identical, ObjectRow } from './ledger.ts'
+import type { Check, Identical, ObjectRow, Piece } from './ledger.ts'
 import { type ObjectManifest, objectManifestSchema, parseRecord } from './manifest.ts'
 
 /**
@@ -59,3 +60,13 @@ export const findIdentical = async (
     verified.value === check.value
   return isSame ? { identical, manifest } : undefined
 }
+
+/** Whether every part was taken over: what had to be read after all has pieces, and is compared. */
+export const isTakenOver = (row: ObjectRow, pieces: readonly Piece[]): boolean =>
+  row.identical !== undefined && row.phase === 'copy' && pieces.length === 0
+
+/** What was taken over was compared when it was sealed first. */
+export const verdictOfIdentical = ({ type, value }: Check): Verdict => ({
+  kind: 'verified',
+  ...(type === 'FULL_OBJECT' ? { sha256: Buffer.from(value, 'base64').toString('hex') } : {}),
+})
