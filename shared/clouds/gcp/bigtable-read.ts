@@ -14,7 +14,7 @@ type Range = { start: Uint8Array; end?: Uint8Array; limit?: number; filter?: Wir
 const newestCell = { cellsPerColumnLimitFilter: 1 }
 
 const readKeysMax = 500
-/** A tenth of the function's time, so that a server that hangs is asked again before the call ends. */
+/** So that a server that hangs is asked again while the call goes on. */
 const readKeysTimeoutMs = 30_000
 
 const toMarker = (cells: Map<string, Buffer>): Marker | undefined => {
