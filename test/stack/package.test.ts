@@ -22,8 +22,9 @@ import { matchesPattern } from '../../local/lambda/event-pattern.ts'
 import { packageStack } from '../../local/lambda/package.ts'
 import type { Template } from '../../local/lambda/template.ts'
 import { type Config, parseConfig } from '../../shared/config.ts'
+import { stagePattern } from '../../shared/config-schema.ts'
 import { buildFunctions } from '../../tools/build.ts'
-import { stackSettings } from '../../tools/stack-settings.ts'
+import { identities, stackSettings } from '../../tools/stack-settings.ts'
 import { findTool } from '../support/tools.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -105,10 +106,8 @@ const event = (name: string, key: string) => ({
 
 describe('what the configuration becomes', () => {
   const bucket = (name: string, prefix: string) => ({ name, prefix, release: config.buckets[0]!.release })
-  const settings = stackSettings({
-    ...config,
-    buckets: [bucket('aaa', ''), bucket('bbb', 'm*d$/'), bucket('bbb', 'n/')],
-  })
+  const buckets = [bucket('aaa', ''), bucket('bbb', 'm*d$/'), bucket('bbb', 'n/')]
+  const settings = stackSettings({ ...config, buckets }, 'dev')
   it.each([
     ['aaa', 'any', true],
     ['bbb', 'm*d$/x', true],
@@ -128,7 +127,34 @@ describe('what the configuration becomes', () => {
   })
 
   it('is refused without a bucket', () => {
-    expect(() => stackSettings({ ...config, buckets: [] })).toThrow('at least one')
+    expect(() => stackSettings({ ...config, buckets: [] }, 'dev')).toThrow('at least one')
+  })
+})
+
+describe('what a function is called on either side', () => {
+  it('differs by stage and region, since IAM knows neither, and says who it becomes', () => {
+    const of = (stage: string, region: string) =>
+      Object.values(identities({ ...config, source: { ...config.source, region } }, stage))
+    expect(of('dev', 'eu-west-1')[0]).toEqual({
+      roleName: 'lifeboat-dev-eu-west-1-planObject',
+      serviceAccount: 'lifeboat-writer@example-project.iam.gserviceaccount.com',
+    })
+    const names = [of('dev', 'eu-west-1'), of('dev', 'us-east-1'), of('prod', 'us-east-1')].flat()
+    expect(new Set(names.map(({ roleName }) => roleName)).size).toBe(names.length)
+  })
+
+  it('fits into the 64 characters of a role, and the bucket into its 63, for the longest stage and region', () => {
+    const [stage, region] = ['s'.repeat(20), 'ap-southeast-1']
+    expect(stage).toMatch(stagePattern)
+    for (const { roleName } of Object.values(identities({ ...config, source: { ...config.source, region } }, stage)))
+      expect(roleName.length).toBeLessThanOrEqual(64)
+    const [, bucketName = ''] =
+      /BucketName: !Sub '([^']+)'/.exec(readFileSync(join(root, 'infra/aws/failed-batches.yml'), 'utf8')) ?? []
+    const name = bucketName
+      .replace('${sls:stage}', stage)
+      .replace('${AWS::Region}', region)
+      .replace('${AWS::AccountId}', '1'.repeat(12))
+    expect(name).toMatch(/^[a-z0-9-]{20,63}$/)
   })
 })
 
@@ -223,7 +249,8 @@ describe('the packaged stack', () => {
         const everywhere = statement.Resource === '*' ? statement.Action : []
         expect(everywhere.filter((action) => !/^(xray:.*|cloudwatch:GetMetricData)$/.test(action))).toEqual([])
       }
-      expect(JSON.stringify(policy)).toContain(`log-group:/aws/lambda/${String(role['RoleName'])}:*`)
+      const functionName = String(role['RoleName']).replace('-eu-west-1-', '-')
+      expect(JSON.stringify(policy)).toContain(`log-group:/aws/lambda/${functionName}:*`)
     }
   })
 
