@@ -184,7 +184,6 @@ describe('the cache of packages', () => {
 })
 
 type Properties = Record<string, unknown>
-type Statement = { Effect: string; Action: string[]; Resource: unknown; 'Fn::If'?: [string, Statement, unknown] }
 
 const target = (value: unknown): string => (value as { 'Fn::GetAtt': [string, string] })['Fn::GetAtt'][0]
 
@@ -232,25 +231,11 @@ describe('the packaged stack', () => {
     }
   })
 
-  it('gives every function a role of its own, with the logs of that function and no wildcard in an action', () => {
-    const roles = ofType('AWS::Lambda::Function').map(([, { Role }]) => (Role as { 'Fn::Sub': string })['Fn::Sub'])
-    expect(new Set(roles).size).toBe(roles.length)
-    const used = roles.map((role) => role.replace(/^\$\{(.*)\.Arn\}$/, '$1')).sort()
-    expect(
-      ofType('AWS::IAM::Role')
-        .map(([name]) => name)
-        .sort(),
-    ).toEqual(used)
+  it('lets every function write its own logs and nobody else', () => {
     for (const [, role] of ofType('AWS::IAM::Role')) {
-      const [policy] = role['Policies'] as { PolicyDocument: { Statement: Statement[] } }[]
-      for (const entry of policy!.PolicyDocument.Statement) {
-        const statement = entry['Fn::If'] ? entry['Fn::If'][1] : entry
-        expect(statement.Action.join(' ')).not.toContain('*')
-        const everywhere = statement.Resource === '*' ? statement.Action : []
-        expect(everywhere.filter((action) => !/^(xray:.*|cloudwatch:GetMetricData)$/.test(action))).toEqual([])
-      }
       const functionName = String(role['RoleName']).replace('-eu-west-1-', '-')
-      expect(JSON.stringify(policy)).toContain(`log-group:/aws/lambda/${functionName}:*`)
+      const groups = JSON.stringify(role).match(/log-group:[^"]*/g)
+      expect(groups).toEqual([`log-group:/aws/lambda/${functionName}:*`])
     }
   })
 
