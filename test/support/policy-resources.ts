@@ -160,6 +160,9 @@ export const storageFindings = (resources: readonly Viewed[]): string[] => [
     const isKept = deletionPolicy === 'Retain' && recovery?.['PointInTimeRecoveryEnabled'] === true
     return [
       ...(isKept ? [] : [`${name}: is not kept`]),
+      ...(JSON.stringify(properties['TimeToLiveSpecification']) === '{"AttributeName":"expiresAt","Enabled":true}'
+        ? []
+        : [`${name}: forgets nothing`]),
       ...(stream?.['StreamViewType'] === 'NEW_AND_OLD_IMAGES' ? [] : [`${name}: has no stream of images`]),
     ]
   }),

@@ -273,4 +273,10 @@ export const violations: [Rule, string, (template: Raw) => void, string][] = [
     (t) => delete properties(t, 'LedgerTable')['StreamSpecification'],
     'LedgerTable: has no stream',
   ],
+  [
+    'storage',
+    'a ledger that grows for ever',
+    (t) => delete properties(t, 'LedgerTable')['TimeToLiveSpecification'],
+    'LedgerTable: forgets nothing',
+  ],
 ]
