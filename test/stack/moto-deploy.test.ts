@@ -1,7 +1,7 @@
 import { CreateTableCommand, DescribeTableCommand, DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb'
 import { CloudWatchClient, ListDashboardsCommand } from '@aws-sdk/client-cloudwatch'
 import { LambdaClient, ListEventSourceMappingsCommand, ListFunctionsCommand } from '@aws-sdk/client-lambda'
-import { GetBucketVersioningCommand, ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
+import { GetBucketEncryptionCommand, ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import { GetQueueAttributesCommand, ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ const account = '111122223333'
 const region = 'us-east-1'
 /**
  * What moto does not make: policy.test.ts and alarms.test.ts look at each of these types in the template instead, and at the
- * architecture of functions and the expiry of the ledger, which moto forgets.
+ * architecture of functions, the expiry of the ledger and the versions of the bucket, which moto forgets.
  */
 const skippedTypes = [
   'AWS::CloudWatch::Alarm',
@@ -226,7 +226,7 @@ describe.skipIf(!program)('on moto', () => {
     expect(of('table/features/')).toMatchObject({ ...stream, BatchSize: 500, EventSourceArn: streamArn })
   })
 
-  it('has the queues with their redrive, the ledger with its stream, and the bucket with its versions', async () => {
+  it('has the queues with their redrive, the ledger with its stream, and the bucket encrypted', async () => {
     const arnOf = (name: string): string => `arn:aws:sqs:${region}:${account}:lifeboat-prod-${name}`
     for (const [name, visibility] of [['objects', '720'] as const, ['segments', '1440'] as const]) {
       const { RedrivePolicy = '{}', ...queue } = await queueNamed(name)
@@ -243,7 +243,8 @@ describe.skipIf(!program)('on moto', () => {
     expect(Table?.StreamSpecification).toEqual({ StreamEnabled: true, StreamViewType: 'NEW_AND_OLD_IMAGES' })
     expect(Table?.GlobalSecondaryIndexes?.map(({ IndexName }) => IndexName)).toEqual(['pending'])
     const Bucket = `lifeboat-prod-held-${account}-${region}`
-    expect((await s3.send(new GetBucketVersioningCommand({ Bucket }))).Status).toBe('Enabled')
+    const { ServerSideEncryptionConfiguration: sse } = await s3.send(new GetBucketEncryptionCommand({ Bucket }))
+    expect(sse?.Rules?.[0]?.ApplyServerSideEncryptionByDefault?.SSEAlgorithm).toBe('AES256')
   })
 
   it('has the rules, topics and the dashboard', async () => {

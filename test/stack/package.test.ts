@@ -10,14 +10,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { on } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import yauzl from 'yauzl'
 import { matchesPattern } from '../../local/lambda/event-pattern.ts'
 import { packageStack } from '../../local/lambda/package.ts'
 import type { Template } from '../../local/lambda/template.ts'
@@ -25,23 +20,12 @@ import { type Config, parseConfig } from '../../shared/config.ts'
 import { stagePattern } from '../../shared/config-schema.ts'
 import { buildFunctions } from '../../tools/build.ts'
 import { identities, stackSettings } from '../../tools/stack-settings.ts'
+import { unzip } from '../support/unzip.ts'
 import { findTool } from '../support/tools.ts'
 
 const root = join(import.meta.dirname, '../..')
 const configFile = join(root, 'lifeboat.yml')
 const config: Config = parseConfig(readFileSync(configFile, 'utf8'), { stage: 'dev', file: 'lifeboat.yml' })
-
-const unzip = async (file: string): Promise<Map<string, Buffer>> => {
-  const zip = await promisify<string, yauzl.Options, yauzl.ZipFile>(yauzl.open)(file, { lazyEntries: true })
-  const open = promisify<yauzl.Entry, Readable>((entry, done) => zip.openReadStream(entry, done))
-  const files = new Map<string, Buffer>()
-  zip.readEntry()
-  for await (const [entry] of on(zip, 'entry', { close: ['end'] }) as AsyncIterable<[yauzl.Entry]>) {
-    files.set(entry.fileName, await buffer(await open(entry)))
-    zip.readEntry()
-  }
-  return files
-}
 
 let dir: string
 beforeAll(() => {
