@@ -18,7 +18,7 @@ type Serverless = {
     }
   }
   configurationInput: { params?: Record<string, Record<string, unknown> | null> | null }
-  processedInput: { options: { param?: readonly string[] } }
+  processedInput: { commands: readonly string[]; options: { param?: readonly string[] } }
   classes: { Error: new (message: string, code: string) => Error }
   getProvider(name: 'aws'): { getRegion(): string; getAccountId(): Promise<string> }
 }
@@ -118,14 +118,16 @@ export default class LifeboatPlugin {
   readonly hooks: Record<string, () => Promise<void>>
 
   constructor(serverless: Serverless, _options: unknown, utilities: Utilities = {}) {
-    const bundle = (): Promise<void> => {
+    let checked: Promise<void> | undefined
+    const check = (): Promise<void> => (checked ??= checkDeployment(serverless))
+    const bundle = async (): Promise<void> => {
       checkParameters(serverless)
-      return bundleAll(serverless, utilities)
+      if (serverless.processedInput.commands[0] === 'deploy') await check()
+      await bundleAll(serverless, utilities)
     }
-    const check = (): Promise<void> => checkDeployment(serverless)
     this.hooks = {
+      // Of a package that was made before nothing is bundled.
       'before:deploy:deploy': check,
-      'before:deploy:function:initialize': check,
       'before:package:initialize': bundle,
       'before:package:function:package': bundle,
       'after:aws:package:finalize:mergeCustomProviderResources': async () => {

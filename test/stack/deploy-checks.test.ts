@@ -1,9 +1,14 @@
-import { globSync, readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import type { Template } from '../../local/lambda/template.ts'
 import { parseConfig } from '../../shared/config.ts'
 import { type Deployment, deployRefusals, parameterNames, unknownParameters } from '../../tools/deploy-checks.ts'
+import { createService } from '../support/serverless.ts'
+import { findTool } from '../support/tools.ts'
 
 const root = join(import.meta.dirname, '../..')
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
@@ -104,4 +109,44 @@ describe('parameters', () => {
     expect(unknownParameters(config, given)).toEqual([])
     for (const section of Object.values(stages)) expect(section).toHaveProperty('gcpWifAudience')
   })
+})
+
+const variables = ({ Resources }: Template): Record<string, string> =>
+  (Resources['PlanObjectLambdaFunction']!.Properties['Environment'] as { Variables: Record<string, string> }).Variables
+const defaults = ({ Parameters }: Template): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(Parameters).map(([name, { Default }]) => [name, Default]))
+
+describe('the example of parameters', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'lifeboat-parameters-'))
+  const service = createService(dir)
+  afterAll(() => rmSync(dir, { recursive: true, force: true }))
+  const packaged = async (stage: string): Promise<Template> => {
+    service.setConfig(read('lifeboat.yml'))
+    service.setParameters(read('params.example.yml'))
+    expect(await service.run(['package', '--stage', stage])).toMatchObject({ failed: false })
+    return service.template()
+  }
+  const lint = findTool('cfn-lint')
+
+  it('packages a stage for production with its keys, topics and thresholds', async () => {
+    const template = await packaged('prod')
+    expect(defaults(template)).toMatchObject({
+      KmsKeyArn: expect.stringMatching(/^arn:aws:kms:.*0$/),
+      SourceKmsKeyArns: expect.stringMatching(/^arn:aws:kms:.*1$/),
+      PageTopicArn: expect.stringMatching(/oncall-page$/),
+      TicketTopicArn: expect.stringMatching(/oncall-ticket$/),
+      RunbookUrl: 'https://wiki.example.com/lifeboat/runbook',
+      ObjectsLagSeconds: 1800,
+    })
+    expect(variables(template)['POWERTOOLS_LOG_LEVEL']).toBe('INFO')
+    expect(template.Resources['PlanObjectLogGroup']!.Properties['RetentionInDays']).toBe(90)
+    expect(lint === undefined ? '' : String(execFileSync(lint, [service.templateFile]))).toBe('')
+  }, 240_000)
+
+  it('packages a stage for development with its own', async () => {
+    const template = await packaged('dev')
+    expect(defaults(template)).toMatchObject({ KmsKeyArn: '', PageTopicArn: '', ObjectsLagSeconds: 900 })
+    expect(variables(template)['POWERTOOLS_LOG_LEVEL']).toBe('DEBUG')
+    expect(template.Resources['PlanObjectLogGroup']!.Properties['RetentionInDays']).toBe(7)
+  }, 240_000)
 })

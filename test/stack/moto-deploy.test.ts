@@ -3,22 +3,18 @@ import { CloudWatchClient, ListDashboardsCommand } from '@aws-sdk/client-cloudwa
 import { LambdaClient, ListEventSourceMappingsCommand, ListFunctionsCommand } from '@aws-sdk/client-lambda'
 import { GetBucketEncryptionCommand, ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import { GetQueueAttributesCommand, ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
-import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { linkService } from '../../local/lambda/package.ts'
-import type { Template } from '../../local/lambda/template.ts'
 import { parseConfig } from '../../shared/config.ts'
 import { identities } from '../../tools/stack-settings.ts'
 import { type Moto, startMoto } from '../support/moto.ts'
+import { createService, type Service } from '../support/serverless.ts'
 import { findTool } from '../support/tools.ts'
 
 /** `serverless deploy` and `remove` as they are typed, to moto. */
 
-const root = join(import.meta.dirname, '../..')
 const account = '111122223333'
 const region = 'us-east-1'
 /**
@@ -55,6 +51,7 @@ const configText = (streamArn: string): string =>
 const program = findTool('moto_server')
 describe.skipIf(!program)('on moto', () => {
   let dir: string
+  let service: Service
   let moto: Moto
   let streamArn: string
   let dynamodb: DynamoDBClient
@@ -63,33 +60,18 @@ describe.skipIf(!program)('on moto', () => {
   let s3: S3Client
   let cloudwatch: CloudWatchClient
 
-  const serverless = async (...words: string[]): Promise<{ failed: boolean; said: string }> => {
-    const { PATH, HOME, TMPDIR } = process.env
-    const env = {
-      ...{ PATH, HOME, TMPDIR },
-      LIFEBOAT_CONFIG: join(dir, 'lifeboat.json'),
-      LIFEBOAT_BUILD_DIR: join(dir, 'build'),
+  const serverless = (command: string) =>
+    service.run([command, '--stage', 'prod'], {
       AWS_ENDPOINT_URL: moto.url,
       AWS_REGION: region,
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: 'test',
       AWS_EC2_METADATA_DISABLED: 'true',
-    }
-    const command = [join(root, 'node_modules/serverless/bin/serverless.js'), ...words, '--stage', 'prod']
-    try {
-      const options = { cwd: join(dir, 'service'), env, timeout: 240_000 }
-      const { stdout, stderr } = await promisify(execFile)(process.execPath, command, options)
-      return { failed: false, said: stdout + stderr }
-    } catch (error) {
-      const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
-      return { failed: true, said: stdout + stderr }
-    }
-  }
+    })
 
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'lifeboat-moto-'))
-    mkdirSync(join(dir, 'service'))
-    linkService(root, join(dir, 'service'))
+    service = createService(dir)
     moto = await startMoto(program!, account)
     const options = { endpoint: moto.url, region, credentials: { accessKeyId: 'test', secretAccessKey: 'test' } }
     dynamodb = new DynamoDBClient(options)
@@ -108,7 +90,7 @@ describe.skipIf(!program)('on moto', () => {
       }),
     )
     streamArn = TableDescription!.LatestStreamArn!
-    writeFileSync(join(dir, 'lifeboat.json'), configText(streamArn))
+    service.setConfig(configText(streamArn))
   }, 90_000)
   afterAll(async () => {
     for (const client of [dynamodb, lambda, sqs, s3, cloudwatch]) client?.destroy()
@@ -116,10 +98,6 @@ describe.skipIf(!program)('on moto', () => {
     rmSync(dir, { recursive: true, force: true })
   })
 
-  const template = (): Template =>
-    JSON.parse(
-      readFileSync(join(dir, 'service/.serverless/cloudformation-template-update-stack.json'), 'utf8'),
-    ) as Template
   const made = async (): Promise<string[]> => {
     const xml = await moto.query('cloudformation', { Action: 'DescribeStackResources', StackName: 'lifeboat-prod' })
     return [...xml.matchAll(/<LogicalResourceId>([^<]+)</g)].map(([, name]) => name!)
@@ -141,22 +119,22 @@ describe.skipIf(!program)('on moto', () => {
   }, 240_000)
 
   it('refuses a misspelt parameter, and the account of other credentials', async () => {
-    writeFileSync(join(dir, 'service/params.yml'), JSON.stringify({ prod: { gcpWifAudience: audience, kmsKey: 'x' } }))
+    service.setParameters(JSON.stringify({ prod: { gcpWifAudience: audience, kmsKey: 'x' } }))
     expect((await serverless('deploy')).said).toContain('there are no parameters kmsKey in stage prod')
-    writeFileSync(join(dir, 'service/params.yml'), JSON.stringify({ prod: { gcpWifAudience: audience } }))
-    writeFileSync(join(dir, 'lifeboat.json'), configText(streamArn).replaceAll(account, '444455556666'))
+    service.setParameters(JSON.stringify({ prod: { gcpWifAudience: audience } }))
+    service.setConfig(configText(streamArn).replaceAll(account, '444455556666'))
     const { said } = await serverless('deploy')
-    writeFileSync(join(dir, 'lifeboat.json'), configText(streamArn))
+    service.setConfig(configText(streamArn))
     expect(said).toContain(`source.account: lifeboat.yml says 444455556666, the credentials are of account ${account}`)
     await expect(made()).rejects.toThrow('does not exist')
   }, 240_000)
 
   it('deploys everything that moto makes', async () => {
     const parameters = { default: { logRetentionDays: 90 }, prod: { gcpWifAudience: audience, logRetentionDays: 60 } }
-    writeFileSync(join(dir, 'service/params.yml'), JSON.stringify(parameters))
+    service.setParameters(JSON.stringify(parameters))
     const { failed, said } = await serverless('deploy')
     expect([failed, said]).toEqual([false, expect.stringContaining('Service deployed to stack lifeboat-prod')])
-    const wanted = Object.entries(template().Resources).filter(([, { Type }]) => !skippedTypes.includes(Type))
+    const wanted = Object.entries(service.template().Resources).filter(([, { Type }]) => !skippedTypes.includes(Type))
     expect((await made()).toSorted()).toEqual(wanted.map(([name]) => name).toSorted())
     expect([...moto.skippedTypes()].toSorted()).toEqual(skippedTypes)
   }, 240_000)
@@ -165,7 +143,7 @@ describe.skipIf(!program)('on moto', () => {
     const { Functions = [] } = await lambda.send(new ListFunctionsCommand())
     const config = parseConfig(configText(streamArn), { stage: 'prod', file: 'lifeboat.yml' })
     const expected = Object.entries(identities(config, 'prod'))
-    expect(Functions.map(({ FunctionName }) => FunctionName).toSorted()).toEqual(
+    expect(Functions.map(({ FunctionName }) => String(FunctionName)).toSorted()).toEqual(
       expected.map(([name]) => `lifeboat-prod-${name}`).toSorted(),
     )
     for (const [name, { roleName, serviceAccount }] of expected) {
@@ -190,8 +168,8 @@ describe.skipIf(!program)('on moto', () => {
       'logs',
       'Logs_20140328.DescribeLogGroups',
     )
-    expect(logGroups.map(({ logGroupName, retentionInDays }) => [logGroupName, retentionInDays]).toSorted()).toEqual(
-      expected.map(([name]) => [`/aws/lambda/lifeboat-prod-${name}`, 60]).toSorted(),
+    expect(Object.fromEntries(logGroups.map((group) => [group.logGroupName, group.retentionInDays]))).toEqual(
+      Object.fromEntries(expected.map(([name]) => [`/aws/lambda/lifeboat-prod-${name}`, 60])),
     )
   })
 
@@ -266,7 +244,7 @@ describe.skipIf(!program)('on moto', () => {
       account: [account],
     })
     const topics = await moto.query('sns', { Action: 'ListTopics', Version: '2010-03-31' })
-    expect([...topics.matchAll(/:(lifeboat-[a-z-]+)</g)].map(([, name]) => name).toSorted()).toEqual([
+    expect([...topics.matchAll(/:(lifeboat-[a-z-]+)</g)].map(([, name]) => name!).toSorted()).toEqual([
       'lifeboat-prod-page',
       'lifeboat-prod-ticket',
     ])

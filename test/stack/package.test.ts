@@ -115,23 +115,29 @@ describe('what the configuration becomes', () => {
   })
 })
 
+const identitiesOf = (stage: string, region: string) =>
+  Object.values(identities({ ...config, source: { ...config.source, region } }, stage))
+
 describe('what a function is called on either side', () => {
   it('differs by stage and region, since IAM knows neither, and says who it becomes', () => {
-    const of = (stage: string, region: string) =>
-      Object.values(identities({ ...config, source: { ...config.source, region } }, stage))
-    expect(of('dev', 'eu-west-1')[0]).toEqual({
+    expect(identitiesOf('dev', 'eu-west-1')[0]).toEqual({
       roleName: 'lifeboat-dev-eu-west-1-planObject',
       serviceAccount: 'lifeboat-writer@example-project.iam.gserviceaccount.com',
     })
-    const names = [of('dev', 'eu-west-1'), of('dev', 'us-east-1'), of('prod', 'us-east-1')].flat()
+    const names = [
+      ['dev', 'eu-west-1'],
+      ['dev', 'us-east-1'],
+      ['prod', 'us-east-1'],
+    ]
+      .map(([stage, region]) => identitiesOf(stage!, region!))
+      .flat()
     expect(new Set(names.map(({ roleName }) => roleName)).size).toBe(names.length)
   })
 
   it('fits into the 64 characters of a role, and the bucket into its 63, for the longest stage and region', () => {
     const [stage, region] = ['s'.repeat(20), 'ap-southeast-1']
     expect(stage).toMatch(stagePattern)
-    for (const { roleName } of Object.values(identities({ ...config, source: { ...config.source, region } }, stage)))
-      expect(roleName.length).toBeLessThanOrEqual(64)
+    for (const { roleName } of identitiesOf(stage, region)) expect(roleName.length).toBeLessThanOrEqual(64)
     const [, bucketName = ''] =
       /BucketName: !Sub '([^']+)'/.exec(readFileSync(join(root, 'infra/aws/failed-batches.yml'), 'utf8')) ?? []
     const name = bucketName

@@ -62,7 +62,12 @@ beforeAll(async () => {
     region: 'us-east-1',
     account,
   })
-  const arns = await createSourceTables(clouds.endpoints, parse(configText(placeholder))).finally(() => clouds.stop())
+  let arns: Map<string, string>
+  try {
+    arns = await createSourceTables(clouds.endpoints, parse(configText(placeholder)))
+  } finally {
+    await clouds.stop()
+  }
   writeFileSync(configFile, configText(arns.get(placeholder)!))
   const cacheDir = join(dir, 'cache')
   ;({ buildDir } = await packageStack({ configFile, stage: 'local', cacheDir }))
@@ -111,16 +116,17 @@ const openStore = () => {
   return createGcsBlobStore({ storage, bucket: 'replica', prefix: '' })
 }
 
+const publish = (Key: string, Body: Buffer | string) =>
+  stack.s3.send(new PutObjectCommand({ Bucket: 'models', Key, Body }))
+
 test('a model goes from a publish to a restore', async () => {
   const files = new Map([
     ['weights.bin', noise(1, 9_000_000)],
     ['more.bin', noise(2, 70_000)],
   ])
-  const put = (Key: string, Body: Buffer | string) =>
-    stack.s3.send(new PutObjectCommand({ Bucket: 'models', Key, Body }))
-  for (const [name, body] of files) await put(`llama/v1/${name}`, body)
+  for (const [name, body] of files) await publish(`llama/v1/${name}`, body)
   const list = [...files].map(([key, body]) => ({ key, size: body.length, sha256: sha256(body) }))
-  await put('llama/v1/_PUBLISH.json', JSON.stringify({ files: list }))
+  await publish('llama/v1/_PUBLISH.json', JSON.stringify({ files: list }))
   const store = openStore()
   await until(async () => (await listReleases(store, 'llama')).releases.length === 1, 'a release of llama')
   const to = join(dir, 'restored')
@@ -131,13 +137,15 @@ test('a model goes from a publish to a restore', async () => {
   for (const [name, body] of files) expect(readFileSync(join(to, name)).equals(body)).toBe(true)
 }, 200_000)
 
+const keyAt = (index: number) => ({ pk: { S: `p${index % 3}` }, sk: { N: String(index) } })
+
+const itemAt = (index: number) => ({ ...keyAt(index), value: { M: { n: { N: `${index}.5` } } } })
+
 test('rows go, and go away', async () => {
-  const key = (index: number) => ({ pk: { S: `p${index % 3}` }, sk: { N: String(index) } })
-  const item = (index: number) => ({ ...key(index), value: { M: { n: { N: `${index}.5` } } } })
   for (let index = 0; index < 30; index += 1)
-    await dynamodb.send(new PutItemCommand({ TableName: 'features', Item: item(index) }))
+    await dynamodb.send(new PutItemCommand({ TableName: 'features', Item: itemAt(index) }))
   for (let index = 0; index < 5; index += 1)
-    await dynamodb.send(new DeleteItemCommand({ TableName: 'features', Key: key(index) }))
+    await dynamodb.send(new DeleteItemCommand({ TableName: 'features', Key: keyAt(index) }))
   const { bigtable: endpoint } = stack.clouds.endpoints
   const rows = createBigtableRowStore({
     projectId: 'lifeboat-local',
@@ -147,13 +155,13 @@ test('rows go, and go away', async () => {
   })
   try {
     const keys = Array.from({ length: 30 }, (_, index) =>
-      encodeRowKey({ partition: key(index).pk, sort: key(index).sk }),
+      encodeRowKey({ partition: keyAt(index).pk, sort: keyAt(index).sk }),
     )
     const read = async () => {
       const found = await Promise.all(keys.map(async (one) => (await rows.read('features', [one]))[0]))
       return found.map((row) => (row?.marker?.tombstone === false ? decodeCells(row.cells) : row?.marker?.tombstone))
     }
-    const expected = keys.map((_, index) => (index < 5 ? true : item(index)))
+    const expected = keys.map((_, index) => (index < 5 ? true : itemAt(index)))
     await until(async () => JSON.stringify(await read()) === JSON.stringify(expected), 'the rows of 30 items')
     expect(await read()).toEqual(expected)
   } finally {
@@ -161,11 +169,12 @@ test('rows go, and go away', async () => {
   }
 }, 200_000)
 
+const call = async (name: string, payload: object): Promise<unknown> => {
+  const url = `${stack.runner().url}/2015-03-31/functions/lifeboat-local-${name}/invocations`
+  return (await fetch(url, { method: 'POST', body: JSON.stringify(payload) })).json()
+}
+
 test('every other function answers when it is called', async () => {
-  const call = async (name: string, payload: object): Promise<unknown> => {
-    const url = `${stack.runner().url}/2015-03-31/functions/lifeboat-local-${name}/invocations`
-    return (await fetch(url, { method: 'POST', body: JSON.stringify(payload) })).json()
-  }
   expect(await call('validate', { lifeboat: 'validate', model: 'llama' })).toMatchObject({ outcome: 'passed' })
   expect(await call('validate', { lifeboat: 'scrub' })).not.toHaveProperty('errorType')
   expect(await call('reconcile', { lifeboat: 'reconcile', mode: 'full' })).toMatchObject({ outcome: 'done' })

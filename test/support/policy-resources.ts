@@ -29,6 +29,9 @@ export const encryptionFindings = (resources: readonly Viewed[], ownKey: boolean
 
 const fourteenDays = 14 * 86_400
 
+const destinationOf = ({ properties }: Viewed): unknown =>
+  (properties['DestinationConfig'] as { OnFailure?: { Destination?: unknown } } | undefined)?.OnFailure?.Destination
+
 /** What fails for good is kept, for every way in which a function is called, and its role may write it there. */
 export const lostWorkFindings = (resources: readonly Viewed[]): string[] => {
   const queues = ofType(resources, 'AWS::SQS::Queue')
@@ -36,8 +39,6 @@ export const lostWorkFindings = (resources: readonly Viewed[]): string[] => {
   const mappings = ofType(resources, 'AWS::Lambda::EventSourceMapping')
   const rules = ofType(resources, 'AWS::Events::Rule')
   const calls = ofType(resources, 'AWS::Lambda::EventInvokeConfig')
-  const destinationOf = ({ properties }: Viewed): unknown =>
-    (properties['DestinationConfig'] as { OnFailure?: { Destination?: unknown } } | undefined)?.OnFailure?.Destination
   const mayWrite = (one: Viewed, destination: unknown): boolean =>
     [...statements].some(
       ([role, list]) =>
@@ -95,10 +96,11 @@ export const visibilityFindings = (resources: readonly Viewed[]): string[] =>
       : [`${name}: ${queue.name} hides for ${visible} s, the function runs for ${timeout} s`]
   })
 
+const tells = ({ properties }: Viewed): boolean =>
+  listOf(properties['AlarmActions']).length > 0 && properties['ActionsEnabled'] !== false
+
 /** Every alarm tells someone, itself or through a composite alarm that names it. */
 export const alarmFindings = (resources: readonly Viewed[]): string[] => {
-  const tells = ({ properties }: Viewed): boolean =>
-    listOf(properties['AlarmActions']).length > 0 && properties['ActionsEnabled'] !== false
   const composite = ofType(resources, 'AWS::CloudWatch::CompositeAlarm')
   const isNamed = ({ properties }: Viewed): boolean =>
     composite.some(

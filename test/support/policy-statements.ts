@@ -58,6 +58,9 @@ const textOf = (resource: unknown): string => {
 const withoutLiterals = (text: string): string => text.replaceAll(/\$\{![*?$]\}/g, '_')
 const hasWildcard = (text: string): boolean => /[*?]/.test(withoutLiterals(text))
 
+const isReviewed = (resource: string, action: string): boolean =>
+  reviewed.some((one) => one.resource.test(withoutLiterals(resource)) && one.actions.test(action))
+
 export const wildcardFindings = (resources: readonly Viewed[]): string[] =>
   [...statementsByRole(resources)].flatMap(([role, statements]) =>
     statements.flatMap((statement) => {
@@ -68,8 +71,6 @@ export const wildcardFindings = (resources: readonly Viewed[]): string[] =>
       const wide = listOf(statement.Resource as unknown[])
         .map(textOf)
         .filter(hasWildcard)
-      const isReviewed = (resource: string, action: string): boolean =>
-        reviewed.some((one) => one.resource.test(withoutLiterals(resource)) && one.actions.test(action))
       return [
         ...actions.filter(hasWildcard).map((action) => `${at}: action ${action}`),
         ...wide.flatMap((resource) =>
