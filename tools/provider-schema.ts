@@ -49,7 +49,10 @@ const getter =
 type Source = { code: string; types: string }
 
 /** `writer` turns the arguments into HCL, `computed` reads what the provider adds, `shape` says which arguments are required. */
-const readBlock = (source: Source, { writer, computed, shape }: Record<'writer' | 'computed' | 'shape', string>): Block => {
+const readBlock = (
+  source: Source,
+  { writer, computed, shape }: Record<'writer' | 'computed' | 'shape', string>,
+): Block => {
   const isRequired = new Map([...shape.matchAll(argument)].map(([, name, mark]) => [name, mark === '']))
   const block: Block = { attributes: {}, blocks: {} }
   for (const [, name, type] of computed.matchAll(getter))
@@ -82,7 +85,9 @@ const readBlock = (source: Source, { writer, computed, shape }: Record<'writer' 
 const readType = (folder: string, name: string): Block => {
   const read = (file: string): string => readFileSync(join(folder, 'lib', name, file), 'utf8')
   const source = { code: read('index.js'), types: read('index.d.ts') }
-  const computed = source.code.slice(source.code.search(/class \w+ extends cdktf\.Terraform(Resource|DataSource|Provider) /))
+  const computed = source.code.slice(
+    source.code.search(/class \w+ extends cdktf\.Terraform(Resource|DataSource|Provider) /),
+  )
   const writer = computed.slice(computed.indexOf('synthesizeHclAttributes()'))
   const [, config = ''] = /interface (\w+Config)\b/.exec(source.types) ?? []
   return readBlock(source, { writer, computed, shape: bodyOf(source.types, `interface ${config} `) })

@@ -1,4 +1,5 @@
-# The checks repeat those of "lifeboat config check" for what becomes a name here.
+# The checks repeat those of "lifeboat config check" for what becomes a name here. A name must be text for Terraform, too, whose
+# YAML takes off, yes and 2026-01-01 for something else: hence the quotes that jsonencode leaves around text.
 
 output "source" {
   description = "The AWS account and region of the functions."
@@ -33,8 +34,8 @@ output "bucket" {
   value       = { name = local.replica.bucket, prefix = local.prefix }
 
   precondition {
-    condition     = can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", local.replica.bucket))
-    error_message = "replica.bucket must be a bucket name: run \"npx lifeboat config check\"."
+    condition     = can(regex("^\"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]\"$", jsonencode(local.replica.bucket)))
+    error_message = "replica.bucket must be a bucket name: run \"npx lifeboat config check\", and put a name such as off in quotes."
   }
   precondition {
     condition     = can(regex("^([^/].*/)?$", local.prefix))
@@ -56,8 +57,9 @@ output "bigtable" {
     error_message = "replica.bigtableInstance must be 6 to 33 of a-z, 0-9 and dash, since there are tables."
   }
   precondition {
-    condition     = alltrue([for table in local.tables : can(regex("^[A-Za-z0-9_.-]{1,50}$", try(table.target, table.name)))])
-    error_message = "A Bigtable table's name has at most 50 characters: give the table a target."
+    # The history's name is 8 characters longer; Google allows 50 for either (bigtable.tables.create).
+    condition     = alltrue([for table in local.tables : can(regex("^\"[A-Za-z0-9_][A-Za-z0-9_.-]{0,41}\"$", jsonencode(try(table.target, table.name))))])
+    error_message = "A Bigtable table's name has at most 42 characters, since that of its history is 8 longer: give the table a target. A name such as off or 2026-01-01 goes in quotes."
   }
 }
 
