@@ -100,6 +100,8 @@ const used = (kind: 'resource' | 'data'): string[] => {
   return [...new Set([...text.matchAll(new RegExp(`^${kind} "(\\w+)"`, 'gm'))].map(([, type]) => type ?? ''))].sort()
 }
 
+const place = (type: string): string => type.replace(/^google_/, '').replaceAll('_', '-')
+
 const [folder] = process.argv.slice(2)
 if (folder === undefined) fail('usage: node tools/provider-schema.ts FOLDER of @cdktf/provider-google')
 else {
@@ -107,7 +109,6 @@ else {
     version: string
     cdktf: { provider: { version: string } }
   }
-  const place = (type: string): string => type.replace(/^google_/, '').replaceAll('_', '-')
   const all = (kind: 'resource' | 'data', prefix: string): Record<string, Block> =>
     Object.fromEntries(used(kind).map((type) => [type, readType(folder, `${prefix}${place(type)}`)]))
   const schema = {

@@ -149,12 +149,22 @@ variable "watch_schedule" {
   description = "When the heartbeat is looked at (unix-cron, UTC). The alert expects at least two looks in half an hour."
   type        = string
   default     = "*/10 * * * *"
+
+  validation {
+    condition     = length(split(" ", var.watch_schedule)) == 5
+    error_message = "Five fields: minute, hour, day of month, month, day of week."
+  }
 }
 
 variable "scrub_schedule" {
   description = "When a slice of the replica is read back (unix-cron, UTC). The alert expects one a day."
   type        = string
   default     = "17 3 * * *"
+
+  validation {
+    condition     = length(split(" ", var.scrub_schedule)) == 5
+    error_message = "Five fields: minute, hour, day of month, month, day of week."
+  }
 }
 
 variable "notification_channels" {

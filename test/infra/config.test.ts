@@ -108,15 +108,14 @@ const expected = (text: string, stage: string) => {
 
 describe.skipIf(!terraform)('what lifeboat.yml says', () => {
   beforeAll(async () => {
-    const { code, stderr } = await terraform!.run(['init', '-no-color'], folder)
-    expect(stderr).toBe('')
-    expect(code).toBe(0)
+    const { code, stdout, stderr } = await terraform!.run(['init', '-no-color'], folder)
+    if (code !== 0) throw new Error(`terraform init: ${stdout}${stderr}`)
   })
 
   test.for(Object.entries(files))('%s: the same for Terraform and for the functions', async ([, text]) => {
     for (const stage of ['dev', 'prod', 'other']) {
       const found = await evaluate(`same-${stage}`, text, stage)
-      expect(found, stage).toMatchObject(expected(text, stage))
+      expect({ stage, found }).toMatchObject({ stage, found: expected(text, stage) })
       expect(found).toMatchObject({ aws_roles: expect.arrayContaining([`lifeboat-${stage}-planObject`]) })
     }
   })

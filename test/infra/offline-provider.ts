@@ -34,6 +34,7 @@ const toSchemas = (types: GoogleSchema['resources']): object =>
   Object.fromEntries(Object.entries(types).map(([name, block]) => [name, { block: toBlock(block) }]))
 
 type Answer = (error: null, reply: unknown) => void
+const empty = (_call: unknown, answer: Answer): void => answer(null, {})
 
 /** Serves on a port that the system chooses; `env` is what Terraform is started with. */
 export const startOfflineProvider = async (): Promise<{ env: Record<string, string>; close(): Promise<void> }> => {
@@ -47,7 +48,6 @@ export const startOfflineProvider = async (): Promise<{ env: Record<string, stri
     resourceSchemas: toSchemas(schema.resources),
     dataSourceSchemas: toSchemas(schema.data),
   }
-  const empty = (_call: unknown, answer: Answer): void => answer(null, {})
   const server = new Server()
   server.addService(Provider.service, {
     GetSchema: (_call: unknown, answer: Answer) => answer(null, reply),
