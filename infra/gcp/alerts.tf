@@ -15,7 +15,7 @@ locals {
       severity = "ERROR"
       window   = "50h"
       period   = "3600s"
-      text     = "A body in the replica could not be read back, or the job did not finish: its log names each finding, as does the newest report under reports/scrub/. See docs/runbook.md."
+      text     = "A body in the replica could not be read back, or the job did not finish: its log names each finding, as does the newest report under reports/scrub/: see \"The scrub job failed\" in docs/runbook.md."
     }
   }
 }

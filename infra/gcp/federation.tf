@@ -14,10 +14,10 @@ resource "google_iam_workload_identity_pool_provider" "aws" {
   workload_identity_pool_provider_id = "aws"
   display_name                       = "AWS"
 
-  # Names of roles are unique in an account, whatever their path. A subject has at most 127 bytes: the session of a function
-  # bears the function's name, and the longest stage makes 124.
+  # Names of roles are unique in an account, whatever their path. The subject is the role, too: it may have 127 bytes, which the
+  # whole ARN of a session passes where stage and region have long names.
   attribute_mapping = {
-    "google.subject"     = "assertion.arn"
+    "google.subject"     = "assertion.arn.extract('assumed-role/{role}/')"
     "attribute.aws_role" = "assertion.arn.extract('assumed-role/{role}/')"
   }
 

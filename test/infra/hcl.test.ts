@@ -1,11 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse } from 'yaml'
 import { describe, expect, test } from 'vitest'
 import { projectRoles } from '../../local/gcs/principals.ts'
 import { parseConfig } from '../../shared/config.ts'
 import { historyDays } from '../../shared/features/as-of.ts'
-import { stackSettings } from '../../tools/stack-settings.ts'
+import { identities } from '../../tools/stack-settings.ts'
 import { policyProblems, schemaProblems } from './check-hcl.ts'
 import { readGoogleSchema } from './google-schema.ts'
 import { type Body, type Hcl, readHcl } from './hcl.ts'
@@ -130,36 +129,41 @@ describe('policy', () => {
 })
 
 describe('the AWS side', () => {
-  type Function = { name: string; environment: { GCP_SERVICE_ACCOUNT: string } }
-  type Functions = Record<string, Function>
-  const settings = stackSettings(parseConfig(read('lifeboat.yml'), { stage: 'prod', file: 'lifeboat.yml' }))
+  const config = parseConfig(read('lifeboat.yml'), { stage: 'prod', file: 'lifeboat.yml' })
   const files = readdirSync(join(root, 'infra/aws')).filter((file) => file.endsWith('.yml'))
   const texts = ['serverless.yml', ...files.map((file) => `infra/aws/${file}`)].map(read)
-  const identities = Object.entries(projectRoles() as Record<string, { functions?: string[] }>)
+  const named = Object.entries(projectRoles() as Record<string, { functions?: string[] }>).flatMap(
+    ([identity, { functions = [] }]) => functions.map((name): [string, string] => [name, identity]),
+  )
+  /** The functions whose `setting` is used in the files of infra/aws. */
+  const used = (setting: string): string[] =>
+    texts.flatMap((text) =>
+      [...text.matchAll(new RegExp(`:identities\\.(\\w+)\\.${setting}\\}`, 'g'))].map(([, name]) => String(name)),
+    )
 
-  test('every function becomes the identity that roles.json says, whose name both sides make alike', () => {
-    const parsed = texts.map(
-      (text) => (parse(text, { logLevel: 'silent' }) as { functions?: Functions | Functions[] }).functions,
-    )
-    const all = parsed.flat().flatMap((part) => (typeof part === 'object' ? Object.entries(part) : []))
-    const found = all.map(([name, { environment }]) => {
-      const [, setting = ''] = /:(\w+)\}$/.exec(environment.GCP_SERVICE_ACCOUNT) ?? []
-      return [name, settings[setting as keyof typeof settings]]
-    })
-    const expected = identities.flatMap(([identity, { functions = [] }]) =>
-      functions.map((name) => [name, `${identity}@example-project.iam.gserviceaccount.com`]),
-    )
-    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(expected))
+  test('a function becomes the identity that roles.json says', () => {
+    const accounts = Object.entries(identities(config, 'prod')).map(([name, { serviceAccount }]) => [
+      name,
+      serviceAccount,
+    ])
+    const expected = named.map(([name, identity]) => [name, `${identity}@example-project.iam.gserviceaccount.com`])
+    expect(Object.fromEntries(accounts)).toEqual(Object.fromEntries(expected))
   })
 
-  test('the roles bear the names that the pool is bound to', () => {
-    const roles = texts.flatMap((text) => [...text.matchAll(/RoleName: (\S+)/g)].map(([, name]) => String(name)))
-    const functions = identities.flatMap(([, { functions: names = [] }]) => names)
-    expect(roles.toSorted()).toEqual(functions.map((name) => `lifeboat-\${sls:stage}-${name}`).toSorted())
-    // google.subject has at most 127 bytes: https://cloud.google.com/iam/docs/workload-identity-federation
-    for (const name of functions) {
-      const bearer = `lifeboat-${'s'.repeat(20)}-${name}`
-      expect(`arn:aws:sts::123456789012:assumed-role/${bearer}/${bearer}`.length).toBeLessThanOrEqual(127)
-    }
+  test('every role of the template bears the name that the pool is bound to', () => {
+    const functions = named.map(([name]) => name).toSorted()
+    expect(used('roleName').toSorted()).toEqual(functions)
+    expect(used('serviceAccount').toSorted()).toEqual(functions)
+    expect(texts.join('\n').match(/RoleName: (?!\$\{file\(infra\/aws\/settings\.cjs\):identities\.)/g)).toBeNull()
+  })
+
+  // https://cloud.google.com/iam/docs/workload-identity-federation says 127 bytes of google.subject.
+  test('a role makes a subject that is short enough, in the longest stage and region', () => {
+    const longest = { ...config, source: { ...config.source, region: 'ap-southeast-1' } }
+    for (const { roleName } of Object.values(identities(longest, 's'.repeat(20))))
+      expect(roleName.length).toBeLessThanOrEqual(64)
+    const [provider] = hcl.resource['google_iam_workload_identity_pool_provider']?.['aws'] ?? []
+    const role = "assertion.arn.extract('assumed-role/{role}/')"
+    expect(provider?.['attribute_mapping']).toEqual({ 'google.subject': role, 'attribute.aws_role': role })
   })
 })

@@ -1,9 +1,10 @@
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { projectRoles } from '../../local/gcs/principals.ts'
 import { parseConfig } from '../../shared/config.ts'
 import { historyDays } from '../../shared/features/as-of.ts'
-import { stackSettings } from '../../tools/stack-settings.ts'
+import { identities } from '../../tools/stack-settings.ts'
 import { base, config } from './example.ts'
 import { type Evaluated, openTerraform, type Resource } from './terraform.ts'
 
@@ -57,6 +58,16 @@ describe.skipIf(!terraform)('evaluated by Terraform', async () => {
     expect(formatted).toMatchObject({ code: 0, stdout: '' })
     const validated = await terraform?.run(['validate', '-json'])
     expect(JSON.parse(validated?.stdout ?? '')).toMatchObject({ valid: true, diagnostics: [] })
+  })
+
+  test('the schema is what Terraform checks with: a misspelt argument and a wrong type are refused', async () => {
+    const plant = join(terraform!.dir, 'infra/gcp/plant.tf')
+    await writeFile(plant, 'resource "google_pubsub_topic" "plant" {\n  nam = "x"\n  labels = "y"\n}\n')
+    const validated = await terraform!.run(['validate', '-json'])
+    await rm(plant)
+    const { diagnostics } = JSON.parse(validated.stdout) as { diagnostics: { summary: string; detail: string }[] }
+    expect(diagnostics.map(({ detail }) => detail).join('\n')).toMatch(/"name" is required[^]*"nam" is not expected/)
+    expect(diagnostics.map(({ detail }) => detail).join('\n')).toContain('map of string required')
   })
 
   test('the bucket is closed, versioned, takes retention and is never destroyed', () => {
@@ -135,18 +146,7 @@ describe.skipIf(!terraform)('evaluated by Terraform', async () => {
   })
 
   test('a role of AWS becomes the identity that serverless.yml gives its function, and no other role gets a token', () => {
-    const settings = stackSettings(parseConfig(config, { stage: 'prod', file: 'lifeboat.yml' }))
-    const expected = {
-      planObject: settings.writer,
-      copySegment: settings.writer,
-      commitObject: settings.committer,
-      validate: settings.validator,
-      reconcile: settings.validator,
-      measureLag: settings.observer,
-      applyChanges: settings.rowsWriter,
-      redrive: settings.rowsWriter,
-      compareRows: settings.rowsWriter,
-    }
+    const expected = Object.values(identities(parseConfig(config, { stage: 'prod', file: 'lifeboat.yml' }), 'prod'))
     const bindings = of('google_service_account_iam_member').filter(({ name }) => name === 'aws')
     const pool =
       'principalSet://iam.googleapis.com/projects/111111111111/locations/global/workloadIdentityPools/lifeboat'
@@ -154,19 +154,19 @@ describe.skipIf(!terraform)('evaluated by Terraform', async () => {
       const account = accounts.find((each) => each.values['name'] === values['service_account_id'])
       return [values['member'], `${String(account?.values['account_id'])}@prod-project.iam.gserviceaccount.com`]
     })
-    expect(Object.fromEntries(bound)).toEqual(
-      Object.fromEntries(
-        Object.entries(expected).map(([name, email]) => [`${pool}/attribute.aws_role/lifeboat-prod-${name}`, email]),
-      ),
-    )
-    const names = Object.keys(expected).map((name) => `"lifeboat-prod-${name}"`)
+    const wanted = expected.map(({ roleName, serviceAccount }) => [
+      `${pool}/attribute.aws_role/${roleName}`,
+      serviceAccount,
+    ])
+    expect(Object.fromEntries(bound)).toEqual(Object.fromEntries(wanted))
+    const names = expected.map(({ roleName }) => `"${roleName}"`).toSorted()
     expect(only('google_iam_workload_identity_pool_provider')).toMatchObject({
       aws: [{ account_id: '123456789012' }],
       attribute_mapping: {
-        'google.subject': 'assertion.arn',
+        'google.subject': "assertion.arn.extract('assumed-role/{role}/')",
         'attribute.aws_role': "assertion.arn.extract('assumed-role/{role}/')",
       },
-      attribute_condition: `assertion.account == '123456789012' && attribute.aws_role in [${names.sort().join(',')}]`,
+      attribute_condition: `assertion.account == '123456789012' && attribute.aws_role in [${names.join(',')}]`,
     })
     expect(whole.outputs['wif_audience']).toBe(
       '//iam.googleapis.com/projects/111111111111/locations/global/workloadIdentityPools/lifeboat/providers/aws',

@@ -30,10 +30,10 @@ locals {
     }
   ]...)
 
-  # The roles of the functions (infra/aws), and which identity each becomes.
+  # The roles of the functions, as identities in tools/stack-settings.ts names them, and which identity each becomes.
   aws_roles = merge([
     for identity, role in local.roles : {
-      for function in try(role.functions, []) : "lifeboat-${var.stage}-${function}" => identity
+      for function in try(role.functions, []) : "lifeboat-${var.stage}-${local.source.region}-${function}" => identity
     }
   ]...)
 }
