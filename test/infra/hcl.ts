@@ -25,12 +25,17 @@ const merge = (into: Record<string, unknown>, from: Record<string, unknown>): vo
   }
 }
 
+/** One file below infra/gcp; of a .tfvars the variables that it sets. */
+export const parseFile = (name: string): Body => {
+  const [parsed] = parseToObject(readFileSync(join(folder, name), 'utf8'))
+  if (!parsed) throw new Error(`${name} is not HCL`)
+  return parsed
+}
+
 export const readHcl = (): Hcl => {
   const all: Record<string, unknown> = {}
   for (const name of readdirSync(folder).filter((file) => file.endsWith('.tf'))) {
-    const [parsed] = parseToObject(readFileSync(join(folder, name), 'utf8'))
-    if (!parsed) throw new Error(`${name} is not HCL`)
-    merge(all, parsed)
+    merge(all, parseFile(name))
   }
   const locals = Object.assign({}, ...(all['locals'] as Body[])) as Body
   return { ...(all as Omit<Hcl, 'locals'>), locals }

@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from 'vitest'
 import { base, config } from './example.ts'
+import { parseFile } from './hcl.ts'
 import { openTerraform } from './terraform.ts'
 
 const terraform = await openTerraform()
@@ -33,5 +34,15 @@ test.skipIf(!terraform)('a wrong variable is refused with what is allowed', asyn
     const { refusals, resources } = refused![`wrong${at}`]!
     expect({ name, text: refusals.join('\n') }).toEqual({ name, text: expect.stringContaining(allowed) })
     expect({ name, resources }).toEqual({ name, resources: [] })
+  }
+})
+
+test.skipIf(!terraform)('the variables of the example stages are accepted', async () => {
+  for (const stage of ['dev', 'prod']) {
+    const variables = parseFile(`stages/${stage}.tfvars`)
+    expect(variables).toMatchObject({ stage, region: base.region, bigtable_zone: base.bigtable_zone })
+    const evaluated = await terraform!.evaluate({ [stage]: { config, variables } })
+    // All that Terraform refuses is to take the bucket down again.
+    expect(evaluated[stage]?.refusals.map((text) => text.split(':')[0])).toEqual(['Instance cannot be destroyed'])
   }
 })
