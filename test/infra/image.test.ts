@@ -67,19 +67,13 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-type Job = { identity: string; args: string[] }
-const jobs = readHcl().locals['jobs'] as Record<'scrub' | 'watch', Job>
+type Ended = { code: number | null; stdout: string; stderr: string }
 
-/** Runs the image's ENTRYPOINT with the arguments of a job, as its identity. */
-const runJob = ({ identity, args }: Job): Promise<{ code: number | null; stdout: string; stderr: string }> => {
-  const entry = instructions.find(({ name }) => name === 'ENTRYPOINT')
-  const [node, ...rest] = JSON.parse(entry?.rest ?? '[]') as string[]
-  expect(node).toBe('node')
-  const given = args.map((each) => each.replace('${local.replica_url}', 'gs://replica/team/'))
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...rest, ...given], {
+const runNode = (args: string[], env: Record<string, string>): Promise<Ended> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, {
       cwd: image,
-      env: { HOME: dir, NODE_ENV: 'production', NODE_OPTIONS: inPlace, GCS_ENDPOINT: gcs.url, GCS_TOKEN: identity },
+      env: { HOME: dir, NODE_ENV: 'production', NODE_OPTIONS: inPlace, ...env },
     })
     const texts = { stdout: '', stderr: '' }
     child.stdout.on('data', (part) => (texts.stdout += String(part)))
@@ -87,6 +81,17 @@ const runJob = ({ identity, args }: Job): Promise<{ code: number | null; stdout:
     child.on('error', reject)
     child.on('close', (code) => resolve({ code, ...texts }))
   })
+
+type Job = { identity: string; args: string[] }
+const jobs = readHcl().locals['jobs'] as Record<'scrub' | 'watch', Job>
+
+/** Runs the image's ENTRYPOINT with the arguments of a job, as its identity. */
+const runJob = ({ identity, args }: Job): Promise<Ended> => {
+  const entry = instructions.find(({ name }) => name === 'ENTRYPOINT')
+  const [node, ...rest] = JSON.parse(entry?.rest ?? '[]') as string[]
+  expect(node).toBe('node')
+  const given = args.map((each) => each.replace('${local.replica_url}', 'gs://replica/team/'))
+  return runNode([...rest, ...given], { GCS_ENDPOINT: gcs.url, GCS_TOKEN: identity })
 }
 
 const minutesAgo = (minutes: number): string => new Date(Date.now() - minutes * 60_000).toISOString()
@@ -103,6 +108,14 @@ test('the image runs Node 24 as a user without rights, with the packages of prod
   const install = instructions.find(({ name }) => name === 'RUN')?.rest
   expect(install).toContain('npm ci --omit=dev --omit=optional')
   expect(instructions.find(({ name }) => name === 'USER')?.rest).toBe('node')
+})
+
+test('a package that the image lacks is not found beside it', async () => {
+  const there = await runNode(['--input-type=module', '--eval', 'await import("commander")'], {})
+  expect(there).toMatchObject({ code: 0, stderr: '' })
+  const missing = await runNode(['--input-type=module', '--eval', 'await import("esbuild")'], {})
+  expect(missing.code).toBe(1)
+  expect(missing.stderr).toContain('ERR_MODULE_NOT_FOUND')
 })
 
 test('the watch fails without a heartbeat, passes with a fresh one, and fails again when it is stale', async () => {
