@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { CorruptError, FormatVersionError } from '../errors.ts'
 import type { BlobStat, BlobStore, Clock, Random, Telemetry } from '../ports.ts'
-import { decodeBodyHeader } from './body.ts'
+import { type Codec, decodeBodyHeader } from './body.ts'
 import { discard } from './buffers.ts'
 import { crc32c, decodeBody, encodeBody, sha256Hex } from './codec.ts'
 import type { ChunkIndex } from './ledger.ts'
@@ -68,7 +68,7 @@ const inspect = async (
 }
 
 /** A body that was read back and may leave. `plainBytes` is the chunk's length. */
-export type Encoded = { id: string; plainBytes: number; codec: 'raw' | 'zstd'; body: Uint8Array; crc32c: number }
+export type Encoded = { id: string; plainBytes: number; codec: Codec; body: Uint8Array; crc32c: number }
 
 /** Encodes a chunk or part and proves that it decodes to what it was. Throws CorruptError where it does not. */
 export const encodeChecked = async (plain: Uint8Array, id: string): Promise<Encoded> => {
