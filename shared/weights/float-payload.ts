@@ -36,8 +36,7 @@ export const encodeFloats = async (
   base: Uint8Array | undefined,
 ): Promise<FloatPayload> => {
   const count = Math.floor(plain.length / element.bytes)
-  const planes = Array.from({ length: element.bytes }, () => Buffer.allocUnsafeSlow(count))
-  splitPlanes(plain, element, planes, base)
+  const planes = splitPlanes(plain, element, base)
   const params = Buffer.alloc(1 + planeParamBytes * planes.length)
   params.writeUInt8(element.code, 0)
   const pieces: Uint8Array[] = []
