@@ -13,7 +13,7 @@ const folder = fileURLToPath(new URL('../shared/weights/kernels', import.meta.ur
 /** The module's TypeScript text. */
 export const buildKernels = async (): Promise<string> => {
   let wasm: Uint8Array | undefined
-  const { error, stderr } = await asc.main(
+  const { error } = await asc.main(
     [
       'planes.ts',
       '--baseDir',
@@ -29,7 +29,7 @@ export const buildKernels = async (): Promise<string> => {
     ],
     { writeFile: (_name, contents) => void (wasm = contents as Uint8Array) },
   )
-  if (error || !wasm) throw new Error(`the kernels do not build: ${stderr.toString()}`, { cause: error })
+  if (error || !wasm) throw new Error(`the kernels do not build: ${String(error)}`, { cause: error })
   const lines =
     Buffer.from(wasm)
       .toString('base64')

@@ -18,7 +18,7 @@ import {
 } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
 import { chunkParts } from './read.ts'
-import { storeChunks } from './store-chunks.ts'
+import { type ChunkToStore, storeChunks } from './store-chunks.ts'
 import { bodyName, readPart, storePart } from './store.ts'
 
 const chunksPerPart = 10_000
@@ -49,12 +49,12 @@ const tensorsOf = async (deps: WeightsDeps, message: SegmentMessage): Promise<Te
   }
 }
 
-type Cuts = { cuts: Iterable<Cut> } | 'gear'
+type Cuts = { cuts: readonly Cut[] } | 'gear'
 
 const cutsOf = async (deps: WeightsDeps, message: SegmentMessage, from: number, to: number): Promise<Cuts> => {
   if (!cutsAtTensors(message.cutter)) return 'gear'
   const { dataStart, tensors } = await tensorsOf(deps, message)
-  return { cuts: cutsWithin(dataStart, tensors, from, to) }
+  return { cuts: [...cutsWithin(dataStart, tensors, from, to)] }
 }
 
 const storeParts = async (
@@ -97,10 +97,13 @@ const copyRange = async (
     bytesReused: message.done?.bytesReused ?? 0,
   }
   const abort = new AbortController()
-  async function* source(): AsyncGenerator<Uint8Array> {
+  async function* source(): AsyncGenerator<ChunkToStore> {
+    let index = 0
     for await (const plain of chunksOf(deps.source.read(message.source, start, end, abort.signal), how)) {
       digester.update(plain)
-      yield plain
+      const cut = how === 'gear' ? undefined : how.cuts[index]
+      index += 1
+      yield { plain, dtype: cut?.dtype }
       if (isLate()) return
     }
   }
@@ -109,7 +112,8 @@ const copyRange = async (
       progress.refs.push(stored.ref)
       progress.position += stored.ref.length
       progress.bytesSent += stored.bytesSent
-      if (!stored.indexed) progress.fresh.push(stored.ref)
+      // The index answers for bodies that stand alone: who reuses one need not know of any other.
+      if (!stored.indexed && !stored.ref.base) progress.fresh.push(stored.ref)
       if (!stored.reused) continue
       progress.reused += 1
       progress.bytesReused += stored.ref.length

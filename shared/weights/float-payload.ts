@@ -1,4 +1,4 @@
-import { CorruptError } from '../errors.ts'
+import { CorruptError, FormatVersionError } from '../errors.ts'
 import { discard } from './buffers.ts'
 import { type Element, elementByCode, mergePlanes, splitPlanes } from './planes.ts'
 import { compress, decompress, probe } from './zstd.ts'
@@ -60,7 +60,9 @@ const readStored = (params: Buffer, payload: Uint8Array, element: Element, plain
     const method = params.readUInt8(1 + planeParamBytes * index)
     const length = params.readUInt32LE(2 + planeParamBytes * index)
     if (method !== methodRaw && method !== methodZstd)
-      throw new CorruptError(`plane ${index} of a body is stored by the unknown method ${method}`)
+      throw new FormatVersionError(
+        `plane ${index} of a body is stored by the unknown method ${method}: upgrade this program`,
+      )
     if (method === methodRaw ? length !== count : length >= count)
       throw new CorruptError(`plane ${index} of a body has ${length} bytes stored for ${count} elements`)
     stored.push({ isPacked: method === methodZstd, bytes: payload.subarray(at, at + length) })
@@ -79,13 +81,15 @@ export const decodeFloats = async (
   plainLength: number,
   base: Uint8Array | undefined,
 ): Promise<Uint8Array> => {
+  if (params.length === 0) throw new CorruptError('a body of planes has no parameters')
   const element = elementByCode(params[0])
   if (params.length !== 1 + planeParamBytes * element.bytes)
     throw new CorruptError(`a body of ${element.bytes} planes has ${params.length} bytes of parameters`)
   const view = Buffer.from(params.buffer, params.byteOffset, params.length)
   const stored = readStored(view, payload, element, plainLength)
   const count = Math.floor(plainLength / element.bytes)
-  const planes = await Promise.all(stored.map(({ isPacked, bytes }) => (isPacked ? decompress(bytes, count) : bytes)))
+  const planes: Uint8Array[] = []
+  for (const { isPacked, bytes } of stored) planes.push(isPacked ? await decompress(bytes, count) : bytes)
   const plain = Buffer.allocUnsafeSlow(plainLength)
   mergePlanes(planes, element, plain, base)
   plain.set(payload.subarray(payload.length - (plainLength % element.bytes)), count * element.bytes)

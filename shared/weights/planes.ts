@@ -1,4 +1,4 @@
-import { CorruptError } from '../errors.ts'
+import { FormatVersionError } from '../errors.ts'
 import { planesWasm } from './kernels/planes.wasm.ts'
 
 /**
@@ -10,52 +10,39 @@ import { planesWasm } from './kernels/planes.wasm.ts'
  */
 export type Element = { code: number; bytes: 2 | 4; exponentShift: number; exponentMask: number }
 
-const elements: Readonly<Record<string, Element>> = {
-  BF16: { code: 1, bytes: 2, exponentShift: 7, exponentMask: 0xff },
-  F16: { code: 2, bytes: 2, exponentShift: 10, exponentMask: 0x1f },
-  F32: { code: 3, bytes: 4, exponentShift: 23, exponentMask: 0xff },
-}
+const elements: ReadonlyMap<string, Element> = new Map([
+  ['BF16', { code: 1, bytes: 2, exponentShift: 7, exponentMask: 0xff }],
+  ['F16', { code: 2, bytes: 2, exponentShift: 10, exponentMask: 0x1f }],
+  ['F32', { code: 3, bytes: 4, exponentShift: 23, exponentMask: 0xff }],
+])
 
 /** By the name that safetensors gives a dtype; undefined for what is no float of two or four bytes. */
 export const elementOf = (dtype: string | undefined): Element | undefined =>
-  dtype === undefined ? undefined : elements[dtype]
+  dtype === undefined ? undefined : elements.get(dtype)
 
 /** By the code in a body's parameters. */
 export const elementByCode = (code: number | undefined): Element => {
-  const found = Object.values(elements).find((element) => element.code === code)
-  if (!found) throw new CorruptError(`a body's elements are of the unknown kind ${code}`)
+  const found = [...elements.values()].find((element) => element.code === code)
+  if (!found) throw new FormatVersionError(`a body's elements are of the unknown kind ${code}: upgrade this program`)
   return found
 }
 
 /** The layout is that of kernels/planes.ts: pointers, then counts. */
+type Split = (from: number, count: number, planes: number, stride: number) => void
+type Merge = (planes: number, stride: number, count: number, to: number) => void
+/** The last three: 2 KiB of scratch, then where the exponent is. */
+type Subtract = (from: number, base: number, count: number, planes: number, stride: number, ...rest: number[]) => void
+type Add = (planes: number, stride: number, base: number, count: number, to: number, ...rest: number[]) => void
 type Kernels = {
   memory: { buffer: ArrayBuffer; grow(pages: number): number }
-  split16(from: number, count: number, planes: number, stride: number): void
-  split32: Kernels['split16']
-  merge16(planes: number, stride: number, count: number, to: number): void
-  merge32: Kernels['merge16']
-  subtract16(
-    from: number,
-    base: number,
-    count: number,
-    planes: number,
-    stride: number,
-    buckets: number,
-    exponentShift: number,
-    exponentMask: number,
-  ): void
-  subtract32: Kernels['subtract16']
-  add16(
-    planes: number,
-    stride: number,
-    base: number,
-    count: number,
-    to: number,
-    buckets: number,
-    exponentShift: number,
-    exponentMask: number,
-  ): void
-  add32: Kernels['add16']
+  split16: Split
+  split32: Split
+  merge16: Merge
+  merge32: Merge
+  subtract16: Subtract
+  subtract32: Subtract
+  add16: Add
+  add32: Add
 }
 
 /** What is used of the platform's WebAssembly, for which neither Node's nor the language's own types speak. */
