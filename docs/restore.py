@@ -120,7 +120,7 @@ def floats(name, params, payload, length, base):
     for k, (method, size) in enumerate(struct.iter_unpack("<BI", params[1:])):
         need(method in (0, 1), f"{name}: a plane stored by an unknown method: a newer program is needed")
         plane = unzstd(payload[at:at + size], count) if method else payload[at:at + size]
-        need(len(plane) == count, f"{name}: plane {k} has {len(plane)} bytes, expected {count}")
+        need(len(plane) == count, f"{name} does not decode to its id: plane {k} is damaged")
         joined[width - 1 - k::width], at = plane, at + size
     need(len(payload) - at == length % width, f"{name} has {len(payload) - at} bytes after its planes")
     bits, whole = 8 * width, (1 << 8 * width) - 1

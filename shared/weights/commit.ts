@@ -206,7 +206,7 @@ const manifestOf = async (
           ...(row.release.version === undefined ? {} : { version: row.release.version }),
         }
       : null,
-    parent: null,
+    parent: row.parent ?? null,
     sealedAt: new Date(deps.clock.now()).toISOString(),
   }
 }
@@ -245,7 +245,9 @@ const close = async (
   const { state, checksums, sequence } = sealed.manifest
   const change = { state, manifestDigest, ...(checksums.sha256 === undefined ? {} : { sha256: checksums.sha256 }) }
   const closed = { ...row, ...change }
-  await deps.chain.advance(`object#${row.source.bucket}#${row.source.key}`, sequence, manifestDigest)
+  await deps.chain.advance(`object#${row.source.bucket}#${row.source.key}`, sequence, manifestDigest, {
+    manifest: objectManifestName(row.source.bucket, row.source.key, row.version, row.planId),
+  })
   if (row.release) await touchRelease(deps, closed, row.release)
   await recordContent(deps, row, {
     name: objectManifestName(row.source.bucket, row.source.key, row.version, row.planId),

@@ -1,5 +1,6 @@
 import { toArray } from '../bounded.ts'
 import { CorruptError, SupersededError } from '../errors.ts'
+import { type Bases, findBases, readBaseOf } from './bases.ts'
 import { createPieceDigester } from './check.ts'
 import { chunksOf } from './chunker.ts'
 import { replan, supersede } from './close.ts'
@@ -49,12 +50,18 @@ const tensorsOf = async (deps: WeightsDeps, message: SegmentMessage): Promise<Te
   }
 }
 
-type Cuts = { cuts: readonly Cut[] } | 'gear'
+type Cuts = { cuts: readonly Cut[]; bases: Bases } | 'gear'
+
+const none: Bases = new Map()
 
 const cutsOf = async (deps: WeightsDeps, message: SegmentMessage, from: number, to: number): Promise<Cuts> => {
   if (!cutsAtTensors(message.cutter)) return 'gear'
   const { dataStart, tensors } = await tensorsOf(deps, message)
-  return { cuts: [...cutsWithin(dataStart, tensors, from, to)] }
+  const cuts = [...cutsWithin(dataStart, tensors, from, to)]
+  // What was found missing or wrong may be a base: then every chunk stands alone.
+  const isTrusting = message.compare !== true && message.distrusted === undefined
+  const bases = message.parent !== undefined && isTrusting ? await findBases(deps, message.parent, cuts, tensors) : none
+  return { cuts, bases }
 }
 
 const storeParts = async (
@@ -103,7 +110,12 @@ const copyRange = async (
       digester.update(plain)
       const cut = how === 'gear' ? undefined : how.cuts[index]
       index += 1
-      yield { plain, dtype: cut?.dtype }
+      const before = how !== 'gear' && cut ? how.bases.get(cut.offset) : undefined
+      yield {
+        plain,
+        dtype: cut?.dtype,
+        ...(before && { known: before.known, readBase: () => readBaseOf(deps, before) }),
+      }
       if (isLate()) return
     }
   }

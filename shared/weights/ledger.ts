@@ -33,6 +33,8 @@ export type ObjectRow = {
   check: Check | null
   uncheckedReason?: string
   release?: ReleaseKey
+  /** Name of the manifest of the version before: what chunks may be the difference to. */
+  parent?: string
   plannedAt: number
   /** When the source says the version came to be; lag counts from here. */
   since: number

@@ -58,6 +58,8 @@ export const segmentMessageSchema = z.object({
   cutter: z.string(),
   tensors: z.array(tensorPartRefSchema),
   digest: z.object({ algorithm: checksumSchema.shape.algorithm, bounds: z.array(count) }).nullable(),
+  /** Name of the manifest of the version before: what chunks may be the difference to. */
+  parent: z.string().optional(),
   /** Set when a body of this segment was missing: what the index says of its chunks is compared, not believed. */
   compare: z.boolean().optional(),
   /** A protected manifest of the same bytes, whose parts are taken over. */

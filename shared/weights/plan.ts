@@ -9,11 +9,13 @@ import type { WeightsDeps } from './deps.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
 import { findIdentical } from './identical.ts'
 import type { Check, Identical, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
+import { parentOf } from './lineage.ts'
 import { formatVersion, type PendingManifest, type TensorPartRef, toBytes } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
 import { pendingName } from './names.ts'
-import type { Tensor } from './safetensors.ts'
 import { chunkParts } from './read.ts'
+import type { Tensor } from './safetensors.ts'
+import { readRange } from './source-range.ts'
 import { storePart } from './store.ts'
 
 /** Tensors in one part of the tensor index: what a segment's copy has to hold. */
@@ -39,16 +41,6 @@ type Shape = {
   tensors: TensorPartRef[]
   segments: () => Iterable<{ offset: number; size: number }>
   identical?: Identical
-}
-
-const readRange = async (deps: WeightsDeps, object: SourceObject, start: number, end: number): Promise<Uint8Array> => {
-  const bytes = new Uint8Array(end - start)
-  let position = 0
-  for await (const part of deps.source.read(object, start, end)) {
-    bytes.set(part, position)
-    position += part.length
-  }
-  return bytes
 }
 
 const segmentBytesMaxOf = (deps: WeightsDeps): number => deps.segmentBytesMax ?? segmentBytesMaxDefault
@@ -88,7 +80,7 @@ export const distrusting = (deps: WeightsDeps, repair: Repair | undefined): Weig
 
 /** How an object is cut. A file that is not what its name says is copied as opaque bytes, with a warning that says why. */
 const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string): Promise<Shape> => {
-  const layout = await readLayout(object.key, object.size, (start, end) => readRange(deps, object, start, end))
+  const layout = await readLayout(object.key, object.size, (start, end) => readRange(deps.source, object, start, end))
   if (!layout) return opaque(deps, object.size, [])
   if (!layout.ok) return opaque(deps, object.size, [`copied as an opaque file: ${layout.reason}`])
   const { cutter, dataStart, tensors } = layout
@@ -159,6 +151,7 @@ export const segmentMessage = (
       bounds: boundsWithin(row.check, row.source.size, offset, end),
     },
     ...(row.identical ? { identical: row.identical } : {}),
+    ...(row.parent === undefined ? {} : { parent: row.parent }),
     ...(row.repair ? { distrusted: row.repair.bodies } : {}),
   }
 }
@@ -238,6 +231,8 @@ export const planObject = async (
     (isPlain && (await shapeOfIdentical(deps, object, check))) ||
     (await shapeOf(distrusting(deps, mending), object, traceId))
   const release = releaseOf(rule, object.key)
+  // What is mended stands alone: what is wrong may be a base.
+  const parent = shape.tensors.length > 0 && !mending ? await parentOf(deps, rule, object, release) : undefined
   const segments = countOf(shape.segments())
   const row: ObjectRow = {
     traceId,
@@ -265,6 +260,7 @@ export const planObject = async (
       ? {}
       : { uncheckedReason: 'the source has no checksum of this object that its bytes could be compared with' }),
     ...(release ? { release } : {}),
+    ...(parent === undefined ? {} : { parent }),
     plannedAt: deps.clock.now(),
     // What was in the replica once is late from when it was found wanting, and not from when it came to be.
     since: isRepair ? deps.clock.now() : mending ? (before?.since ?? object.lastModified) : object.lastModified,

@@ -2,6 +2,7 @@ import { mapInOrder } from '../bounded.ts'
 import { discard } from './buffers.ts'
 import { sha256Hex } from './codec.ts'
 import type { ChunkIndex } from './ledger.ts'
+import type { ChunkRef } from './manifest.ts'
 import {
   type Encoded,
   encodeChecked,
@@ -19,9 +20,11 @@ import {
 const encodedAtOnce = 3
 const sentAtOnce = 12
 
-/** `readBase` answers what the replica has of the version before, its bytes proved, where that can be had. */
+/**
+ * `known` is a chunk of a protected manifest, used again where it is the same. `readBase` answers what the replica has of the version before, its bytes proved, where that can be had. */
 export type ChunkToStore = {
   plain: Uint8Array
+  known?: ChunkRef
   dtype?: string | undefined
   readBase?: (() => Promise<Hints['base']>) | undefined
 }
@@ -52,7 +55,7 @@ export async function* storeChunks(
   const lookUp = async (id: string): Promise<Stored | undefined> =>
     believeIndex && deps.distrusted?.has(id) !== true ? lookUpChunk(deps.chunks, id) : undefined
 
-  const encode = async ({ plain, dtype, readBase }: ChunkToStore): Promise<Work> => {
+  const encode = async ({ plain, dtype, known: before, readBase }: ChunkToStore): Promise<Work> => {
     const id = sha256Hex(plain)
     const same = seen.get(id)
     if (same) return { known: async () => ({ ...(await same), bytesSent: 0, reused: true, indexed: true }) }
@@ -60,7 +63,9 @@ export async function* storeChunks(
     first.promise.catch(() => undefined)
     seen.set(id, first.promise)
     try {
-      const known = await lookUp(id)
+      const isSame = believeIndex && before?.id === `sha256:${id}` && deps.distrusted === undefined
+      const known =
+        (await lookUp(id)) ?? (isSame ? { ref: before, bytesSent: 0, reused: true, indexed: true } : undefined)
       if (known) {
         first.resolve(known)
         return { known: async () => known }
