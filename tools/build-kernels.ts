@@ -1,7 +1,9 @@
-import { writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import asc from 'assemblyscript/asc'
+import { promisify } from 'node:util'
 
 /**
  * `node tools/build-kernels.ts` writes shared/weights/kernels/planes.wasm.ts from planes.ts beside it. The module is text
@@ -10,30 +12,21 @@ import asc from 'assemblyscript/asc'
 
 const folder = fileURLToPath(new URL('../shared/weights/kernels', import.meta.url))
 
+const compiler = fileURLToPath(new URL('../node_modules/assemblyscript/bin/asc.js', import.meta.url))
+
 /** The module's TypeScript text. */
 export const buildKernels = async (): Promise<string> => {
-  let wasm: Uint8Array | undefined
-  const { error } = await asc.main(
-    [
-      'planes.ts',
-      '--baseDir',
-      folder,
-      '-O3',
-      '--runtime',
-      'stub',
-      '--noAssert',
-      '--enable',
-      'simd',
-      '-o',
-      'planes.wasm',
-    ],
-    { writeFile: (_name, contents) => void (wasm = contents as Uint8Array) },
-  )
-  if (error || !wasm) throw new Error(`the kernels do not build: ${String(error)}`, { cause: error })
-  const lines =
-    Buffer.from(wasm)
-      .toString('base64')
-      .match(/.{1,100}/g) ?? []
+  // As a program: the compiler's types would make every global of this repository AssemblyScript's.
+  const out = await mkdtemp(join(tmpdir(), 'lifeboat-kernels-'))
+  const flags = ['-O3', '--runtime', 'stub', '--noAssert', '--enable', 'simd', '-o', join(out, 'planes.wasm')]
+  let wasm: Buffer
+  try {
+    await promisify(execFile)(process.execPath, [compiler, 'planes.ts', '--baseDir', folder, ...flags])
+    wasm = await readFile(join(out, 'planes.wasm'))
+  } finally {
+    await rm(out, { recursive: true, force: true })
+  }
+  const lines = wasm.toString('base64').match(/.{1,100}/g) ?? []
   return [
     '// Built from planes.ts by tools/build-kernels.ts.',
     'export const planesWasm =',

@@ -1,25 +1,15 @@
 import { type Config, compilePath } from '../config.ts'
-import { toArray } from '../bounded.ts'
 import { UnavailableError } from '../errors.ts'
 import type { SourceObject } from '../ports.ts'
 import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
-import { readLayout } from './container.ts'
-import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault } from './cut.ts'
 import type { WeightsDeps } from './deps.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
-import { findIdentical } from './identical.ts'
-import type { Check, Identical, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
+import type { Check, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
 import { parentOf } from './lineage.ts'
-import { formatVersion, type PendingManifest, type TensorPartRef, toBytes } from './manifest.ts'
+import { formatVersion, type PendingManifest, toBytes } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
 import { pendingName } from './names.ts'
-import { chunkParts } from './read.ts'
-import type { Tensor } from './safetensors.ts'
-import { readRange } from './source-range.ts'
-import { storePart } from './store.ts'
-
-/** Tensors in one part of the tensor index: what a segment's copy has to hold. */
-const tensorsPerPart = 5000
+import { segmentBytesMaxOf, shapeOf, shapeOfIdentical } from './shape.ts'
 
 export type BucketRule = Config['buckets'][number]
 
@@ -35,75 +25,9 @@ export const releaseOf = (rule: BucketRule, key: string): ReleaseKey | undefined
   return match && { ...match, prefix: key.slice(0, key.length - match.path.length) }
 }
 
-type Shape = {
-  cutter: string
-  warnings: string[]
-  tensors: TensorPartRef[]
-  segments: () => Iterable<{ offset: number; size: number }>
-  identical?: Identical
-}
-
-const segmentBytesMaxOf = (deps: WeightsDeps): number => deps.segmentBytesMax ?? segmentBytesMaxDefault
-
-const opaque = (deps: WeightsDeps, size: number, warnings: string[]): Shape => ({
-  cutter: gearCutter,
-  warnings,
-  tensors: [],
-  segments: () => fixedSegments(size, segmentBytesMaxOf(deps)),
-})
-
-const storeTensors = async (
-  deps: WeightsDeps,
-  hint: Record<string, string>,
-  dataStart: number,
-  tensors: readonly Tensor[],
-): Promise<TensorPartRef[]> => {
-  const parts: TensorPartRef[] = []
-  for (let first = 0; first === 0 || first < tensors.length; first += tensorsPerPart) {
-    const slice = tensors.slice(first, first + tensorsPerPart)
-    const plain = toBytes({ format: 'lifeboat/tensors', formatVersion, dataStart, tensors: slice })
-    const { ref } = await storePart(deps, plain, hint)
-    const { length: _length, codec: _codec, base: _base, ...stored } = ref
-    parts.push({
-      ...stored,
-      from: first === 0 ? 0 : (slice[0]?.start ?? 0),
-      to: slice.at(-1)?.end ?? dataStart,
-      tensors: slice.length,
-    })
-  }
-  return parts
-}
-
 /** The same, but stored bodies that a check found to be wrong are read before they are believed. */
 export const distrusting = (deps: WeightsDeps, repair: Repair | undefined): WeightsDeps =>
   repair ? { ...deps, distrusted: new Set(repair.bodies) } : deps
-
-/** How an object is cut. A file that is not what its name says is copied as opaque bytes, with a warning that says why. */
-const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string): Promise<Shape> => {
-  const layout = await readLayout(object.key, object.size, (start, end) => readRange(deps.source, object, start, end))
-  if (!layout) return opaque(deps, object.size, [])
-  if (!layout.ok) return opaque(deps, object.size, [`copied as an opaque file: ${layout.reason}`])
-  const { cutter, dataStart, tensors } = layout
-  return {
-    cutter,
-    warnings: [],
-    tensors: await storeTensors(deps, { traceId }, dataStart, tensors),
-    segments: () => planSegments(cutTensors(dataStart, tensors, object.size), segmentBytesMaxOf(deps)),
-  }
-}
-
-/** A segment for each part of an identical object, which takes the part over. */
-const shapeOfIdentical = async (
-  deps: WeightsDeps,
-  object: SourceObject,
-  check: Check | null,
-): Promise<Shape | undefined> => {
-  const found = await findIdentical(deps, object, check)
-  if (!found) return undefined
-  const { cutter, tensors, warnings } = found.manifest
-  const segments = await toArray(chunkParts(deps.store, found.manifest.parts))
-  return { cutter, tensors, warnings, segments: () => segments, identical: found.identical }
-}
 
 const checkOf = async (deps: WeightsDeps, object: SourceObject): Promise<Check | null> => {
   const chosen = chooseChecksum(object)
