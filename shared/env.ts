@@ -11,6 +11,7 @@ export type BaseEnv = {
   config: Config
   /** The Google service account that this function acts as. */
   serviceAccount: string
+  /** The full resource name of the provider at Google that this function logs in by; anything in a local stage. */
   wifAudience: string
   region: string
 }
@@ -55,14 +56,30 @@ const emulatorOf = (name: string, stage: string): string | undefined => {
   return endpoint
 }
 
+const providerPattern =
+  /^\/\/iam\.googleapis\.com\/projects\/(\d+)\/locations\/global\/workloadIdentityPools\/[^/]+\/providers\/[^/]+$/
+
+/** What serverless.yml deploys with where nobody named a provider has project 000000000000. */
+const audienceOf = (stage: string): string => {
+  if (isLocal(stage)) return process.env['GCP_WIF_AUDIENCE'] ?? ''
+  const audience = required('GCP_WIF_AUDIENCE')
+  const project = providerPattern.exec(audience)?.[1]
+  if (project === undefined || /^0+$/.test(project))
+    throw new InvalidInputError(
+      `GCP_WIF_AUDIENCE is ${project === undefined ? `"${audience}"` : 'the placeholder'}: deploy with --param="gcpWifAudience=..." and the output wif_audience of infra/gcp`,
+    )
+  return audience
+}
+
 const readBaseEnv = (): BaseEnv => {
   const stage = required('STAGE')
+  for (const name of ['GCS_ENDPOINT', 'BIGTABLE_ENDPOINT']) emulatorOf(name, stage)
   const file = process.env['LIFEBOAT_CONFIG'] ?? join(required('LAMBDA_TASK_ROOT'), 'lifeboat.json')
   return {
     stage,
     config: parseConfig(readFileSync(file, 'utf8'), { stage, file }),
     serviceAccount: required('GCP_SERVICE_ACCOUNT'),
-    wifAudience: process.env['GCP_WIF_AUDIENCE'] ?? '',
+    wifAudience: audienceOf(stage),
     region: required('AWS_REGION'),
   }
 }
