@@ -34,9 +34,10 @@ export type RowsEnv = BaseEnv & {
   bigtableInstance: string
   /** An emulator's URL, as gcsEndpoint is. */
   bigtableEndpoint?: string
+  gcsEndpoint?: string
 }
 
-export type CompareRowsEnv = Omit<RowsEnv, 'quarantineBucket'> & Pick<Env, 'ledgerTable' | 'gcsEndpoint'>
+export type CompareRowsEnv = Omit<RowsEnv, 'quarantineBucket'> & Pick<Env, 'ledgerTable'>
 
 const required = (name: string): string => {
   const value = process.env[name]
@@ -116,10 +117,12 @@ const readBigtableEnv = (): Omit<RowsEnv, 'quarantineBucket'> => {
   if (bigtableInstance === undefined)
     throw new InvalidInputError('replica.bigtableInstance: found nothing, allowed: a Bigtable instance id')
   const bigtableEndpoint = emulatorOf('BIGTABLE_ENDPOINT', base.stage)
+  const gcsEndpoint = emulatorOf('GCS_ENDPOINT', base.stage)
   return {
     ...base,
     bigtableInstance,
     ...(bigtableEndpoint === undefined ? {} : { bigtableEndpoint }),
+    ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }),
   }
 }
 
@@ -127,8 +130,7 @@ const readBigtableEnv = (): Omit<RowsEnv, 'quarantineBucket'> => {
 export const readRowsEnv = (): RowsEnv => ({ ...readBigtableEnv(), quarantineBucket: required('QUARANTINE_BUCKET') })
 
 /** The environment of the function that compares rows. */
-export const readCompareRowsEnv = (): CompareRowsEnv => {
-  const env = readBigtableEnv()
-  const gcsEndpoint = emulatorOf('GCS_ENDPOINT', env.stage)
-  return { ...env, ledgerTable: required('LEDGER_TABLE'), ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }) }
-}
+export const readCompareRowsEnv = (): CompareRowsEnv => ({
+  ...readBigtableEnv(),
+  ledgerTable: required('LEDGER_TABLE'),
+})
