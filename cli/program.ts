@@ -3,6 +3,7 @@ import { LifeboatError } from '../shared/errors.ts'
 import manifest from '../package.json' with { type: 'json' }
 import * as completion from './commands/completion.ts'
 import * as config from './commands/config.ts'
+import * as doctor from './commands/doctor.ts'
 import * as diff from './commands/diff.ts'
 import * as ls from './commands/ls.ts'
 import * as redrive from './commands/redrive.ts'
@@ -18,6 +19,7 @@ import { renderJson } from './output.ts'
 
 const examples = `Examples:
   lifeboat status
+  lifeboat doctor
   lifeboat config init --account 123456789012 --bucket my-models
   lifeboat ls --replica gs://my-replica
   lifeboat restore llama --replica gs://my-replica --to ./llama
@@ -53,7 +55,7 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [status, rpo, ls, restore, validate, rows, diff, redrive, trace, config, completion])
+  for (const command of [status, rpo, ls, restore, validate, rows, diff, redrive, trace, doctor, config, completion])
     command.register(program, context)
   return program
 }
