@@ -103,7 +103,7 @@ export const register = (program: Command, context: CliContext): void => {
     .addHelpText(
       'after',
       `
-Looks with AWS credentials (infra/aws/doctor-policy.json) and Google credentials (docs/permissions.md, lifeboat-doctor) at what a
+Looks with AWS credentials (infra/aws/doctor-policy.json) and Google credentials (infra/gcp/doctor-role.yaml) at what a
 deployment needs: buckets, streams, keys, functions, logins, tables, clocks, quotas, and what a restore needs without AWS.
 A check that could not be made is unknown, with the reason. Ends with 0 where everything was looked at and is right, with 1
 where something is to fix, and with 3 where nothing is, as far as could be seen.

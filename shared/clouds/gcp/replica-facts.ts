@@ -6,7 +6,7 @@ import { createControlFacts } from './control-facts.ts'
 import { translateError } from './errors.ts'
 import { unlessMissing } from './unless-missing.ts'
 
-/** What the doctor asks of Google. The role lifeboat-doctor in docs/permissions.md lists what it takes; it changes nothing. */
+/** What the doctor asks of Google. infra/gcp/doctor-role.yaml lists what it takes; nothing there changes anything. */
 
 export type ReplicaFactsOptions = BigtableFactsOptions & {
   bucket: string
