@@ -33,7 +33,8 @@ const quantile = (p: number): number => {
   return (q * poly(a, q * q)) / poly([...b, 1], q * q)
 }
 
-const standardNormal = Float32Array.from({ length: tableSize }, (_, index) => quantile((index + 0.5) / tableSize))
+/** The normal distribution at 65,536 quantiles, in order. */
+export const standardNormal = Float32Array.from({ length: tableSize }, (_, index) => quantile((index + 0.5) / tableSize))
 
 /** BF16 of every quantile at one spread, rounded to nearest. */
 const bfloatTable = (spread: number): Uint16Array => {
