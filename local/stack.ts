@@ -92,7 +92,7 @@ const startRunnerProcess = async (dir: string, options: ServeOptions): Promise<R
   }
 }
 
-const createSourceBucket = async (s3: S3Client, name: string): Promise<void> => {
+export const createSourceBucket = async (s3: S3Client, name: string): Promise<void> => {
   try {
     await s3.send(new CreateBucketCommand({ Bucket: name }))
   } catch (error) {
@@ -108,7 +108,7 @@ const createSourceBucket = async (s3: S3Client, name: string): Promise<void> => 
   )
 }
 
-const createReplicaBucket = async (endpoint: string, config: Config): Promise<void> => {
+export const createReplicaBucket = async (endpoint: string, config: Config): Promise<void> => {
   const response = await fetch(
     `${endpoint}/storage/v1/b?project=${config.replica.project}&enableObjectRetention=true`,
     {
