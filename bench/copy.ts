@@ -140,7 +140,7 @@ const whereCpuGoes = ({ file, cpu, alone, kernels }: Measured): Section => {
   }
 }
 
-export const benchCopy = async (options: { quick: boolean }): Promise<Section[]> => {
-  const measured = await measure(options.quick ? 256 : 1024)
+export const benchCopy = async (options: { quick: boolean; mib?: number }): Promise<Section[]> => {
+  const measured = await measure(options.mib ?? (options.quick ? 256 : 1024))
   return [throughput(measured), whereCpuGoes(measured)]
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { delimiter, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { median } from './report.ts'
 
@@ -14,10 +14,11 @@ export const peers = {
   sha256: { command: 'sha256sum', args: (file) => [file] },
 } satisfies Record<string, Peer>
 
-const find = (name: string): string | undefined =>
+/** The file of a program that is on the PATH, or named by its absolute path. */
+export const findProgram = (name: string): string | undefined =>
   (process.env['PATH'] ?? '')
     .split(delimiter)
-    .map((folder) => join(folder, name))
+    .map((folder) => resolve(folder, name))
     .find((path) => {
       try {
         accessSync(path, constants.X_OK)
@@ -31,13 +32,13 @@ const programOf = (peer: Peer): string => peer.command.split(' ')[0] ?? ''
 
 /** Of a machine where it is not on the PATH; undefined where all are. */
 export const absentNote = (wanted: readonly Peer[]): string | undefined => {
-  const absent = [...new Set(wanted.map(programOf).filter((name) => !find(name)))]
+  const absent = [...new Set(wanted.map(programOf).filter((name) => !findProgram(name)))]
   return absent.length === 0 ? undefined : `${absent.join(' and ')} not on the PATH: no comparison with it.`
 }
 
 /** Seconds of one run, output to `out`; undefined where the program is not there. */
 export const timePeer = async (peer: Peer, file: string, out: string): Promise<number | undefined> => {
-  const program = find(programOf(peer))
+  const program = findProgram(programOf(peer))
   if (program === undefined) return undefined
   const startedAt = performance.now()
   await promisify(execFile)(program, peer.args(file, out))

@@ -84,8 +84,8 @@ const measure = (mib: number) =>
     }
   })
 
-export const benchRestore = async (options: { quick: boolean }): Promise<Section[]> => {
-  const { size, restored, decode, unzstd, sha256 } = await measure(options.quick ? 256 : 1024)
+export const benchRestore = async (options: { quick: boolean; mib?: number }): Promise<Section[]> => {
+  const { size, restored, decode, unzstd, sha256 } = await measure(options.mib ?? (options.quick ? 256 : 1024))
   const both = sum(unzstd, sha256)
   const row = (what: string, time: number | undefined): string[][] =>
     time === undefined ? [] : [[what, seconds(time), megabytesPerSecond(size, time), ratio(time / restored)]]

@@ -56,7 +56,9 @@ export const trainedPairs = (options: { quick: boolean }, say: (line: string) =>
     if (known) return known
     known = trainCheckpoints(plan, 31)
     const losses = known.losses.map((loss) => loss.toFixed(2)).join(', ')
-    say(`trained ${(known.parameters / 1e6).toFixed(1)} million weights; loss by epoch ${losses}, the last on another text`)
+    say(
+      `trained ${(known.parameters / 1e6).toFixed(1)} million weights; loss by epoch ${losses}, the last on another text`,
+    )
     return known
   }
   const pair = (id: string, kind: string, change: string, dtype: FloatDtype, tuned: boolean): Pair => ({

@@ -25,7 +25,8 @@ export type Result = { name: string; versions: [Kept, Kept] }
 
 const xetEntry = fileURLToPath(new URL('xet-alone.ts', import.meta.url))
 
-const zstd = (args: (file: string, before: Folder | undefined, index: number) => string[]): Contestant['keep'] =>
+const zstd =
+  (args: (file: string, before: Folder | undefined, index: number) => string[]): Contestant['keep'] =>
   ({ store }, { name, folder, before }) =>
     folder.files.map(({ file }, index) => [
       'zstd',
@@ -89,7 +90,14 @@ export const contestants: readonly Contestant[] = [
     needs: 'casync',
     what: 'casync make of the folder with its defaults: chunks by content of 64 KiB, zstd',
     keep: ({ store }, { name, folder }) => [
-      ['casync', 'make', '--without=privileged', `--store=${join(store, 'chunks')}`, join(store, `${name}.caidx`), folder.dir],
+      [
+        'casync',
+        'make',
+        '--without=privileged',
+        `--store=${join(store, 'chunks')}`,
+        join(store, `${name}.caidx`),
+        folder.dir,
+      ],
     ],
   },
   {

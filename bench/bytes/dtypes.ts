@@ -8,7 +8,11 @@ export const bytesPerElement: Record<Dtype, number> = { BF16: 2, F16: 2, F32: 4,
 const bitsOf = (values: Float32Array): Uint32Array => new Uint32Array(values.buffer, values.byteOffset, values.length)
 
 /** A loop of its own: TypedArray.from takes many times as long. */
-const mapBits = <T extends Uint8Array | Uint16Array>(values: Float32Array, out: T, map: (bits: number) => number): T => {
+const mapBits = <T extends Uint8Array | Uint16Array>(
+  values: Float32Array,
+  out: T,
+  map: (bits: number) => number,
+): T => {
   const bits = bitsOf(values)
   for (let index = 0; index < bits.length; index += 1) out[index] = map(bits[index] ?? 0)
   return out

@@ -46,7 +46,9 @@ type Pipeline = { deps: WeightsDeps; drain: () => Promise<void> }
 
 const createPipeline = (sizes: Sizes): Pipeline => {
   const ready: (() => Promise<unknown>)[] = []
-  const ledger = createMemoryLedger({ onReady: (traceId) => ready.push(async () => commitObject(deps, traceId, deadline)) })
+  const ledger = createMemoryLedger({
+    onReady: (traceId) => ready.push(async () => commitObject(deps, traceId, deadline)),
+  })
   const evaluate = async (bucket: string, prefix: string): Promise<void> => {
     const release = await deps.releases.get(bucket, prefix)
     if (release) await evaluateRelease(deps, bucket, release)
@@ -133,8 +135,7 @@ if (import.meta.main) {
   const sizes: Sizes = { bodyBytes: 0, recordBytes: 0 }
   const pipeline = createPipeline(sizes)
   const versions: VersionAlone[] = []
-  for (const version of JSON.parse(keys) as string[][])
-    versions.push(await replicate(pipeline, sizes, bucket, version))
+  for (const version of JSON.parse(keys) as string[][]) versions.push(await replicate(pipeline, sizes, bucket, version))
   process.stdout.write(`${JSON.stringify(versions)}\n`)
   process.exit(0)
 }

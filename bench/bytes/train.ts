@@ -40,10 +40,12 @@ export const createNetwork = (hidden: number, seed: number): Network => {
 /** Text of words that a grammar of `seed` strings together: what can be learnt is which letters follow which. */
 export const createText = (length: number, seed: number): Uint8Array => {
   const next = createNumbers(seed)
-  const words = Array.from({ length: 64 }, () => Array.from({ length: 2 + (next() % 7) }, () => 1 + (next() % (letters - 1))))
+  const words = Array.from({ length: 64 }, () =>
+    Array.from({ length: 2 + (next() % 7) }, () => 1 + (next() % (letters - 1))),
+  )
   const text = new Uint8Array(length)
   let word = 0
-  for (let at = 0; at < length; ) {
+  for (let at = 0; at < length;) {
     for (const letter of words[word] ?? []) if (at < length) text[at++] = letter
     if (at < length) text[at++] = 0
     word = (word * 5 + (next() % 4)) % words.length
@@ -72,7 +74,13 @@ const forward = ({ values, inputs, outputs }: Layer, given: Float32Array, rectif
 
 type Moments = Network['moments'][number]
 
-const adam = (values: Float32Array, { mean, square }: Moments, gradient: Float32Array, from: number, rate: number): void => {
+const adam = (
+  values: Float32Array,
+  { mean, square }: Moments,
+  gradient: Float32Array,
+  from: number,
+  rate: number,
+): void => {
   for (let index = 0; index < gradient.length; index += 1) {
     const at = from + index
     const slope = gradient[index] ?? 0
@@ -135,8 +143,8 @@ const learnEmbedding = (
   rate: number,
 ): void => {
   const gradient = new Float32Array(values.length)
-  for (const [one, letters] of read.entries())
-    for (const [place, letter] of letters.entries())
+  for (const [one, characters] of read.entries())
+    for (const [place, letter] of characters.entries())
       for (let index = 0; index < inputs; index += 1)
         gradient[letter * inputs + index] =
           (gradient[letter * inputs + index] ?? 0) + (slopes[(one * context + place) * inputs + index] ?? 0)
@@ -159,7 +167,10 @@ const learnOnce = (network: Network, text: Uint8Array, starts: readonly number[]
   const one = forward(first, given, true)
   const two = forward(second, one, true)
   const guesses = forward(output, two, false)
-  const loss = judge(guesses, Uint8Array.from(starts, (start) => text[start + context] ?? 0))
+  const loss = judge(
+    guesses,
+    Uint8Array.from(starts, (start) => text[start + context] ?? 0),
+  )
   const slopesTwo = rectified(backward(output, ofOutput, two, guesses, rate), two)
   const slopesOne = rectified(backward(second, ofSecond, one, slopesTwo, rate), one)
   learnEmbedding(embedding, ofEmbedding, read, backward(first, ofFirst, given, slopesOne, rate), rate)

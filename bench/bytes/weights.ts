@@ -64,7 +64,8 @@ function* rowsOf(weights: Weights): Generator<Row> {
     if (dtype === 'BF16' || as === 'BF16') roundToBfloat(values)
     const scale = dtype === 'I8' ? largest(values) / 127 : 1
     if (step > 0 && (update?.rows?.has(row) ?? true)) {
-      for (let column = 0; column < columns; column += 1) values[column] = (values[column] ?? 0) + step * normalOf(change())
+      for (let column = 0; column < columns; column += 1)
+        values[column] = (values[column] ?? 0) + step * normalOf(change())
       if (as === 'BF16') roundToBfloat(values)
     }
     yield { values, scale }
@@ -79,8 +80,7 @@ const encodeRow = ({ values, scale }: Row, dtype: Dtype, spread: number): Uint8A
     return new Uint8Array(out.buffer)
   }
   if (dtype === 'F8_E4M3')
-    for (let index = 0; index < values.length; index += 1)
-      values[index] = ((values[index] ?? 0) / spread) * smallScale
+    for (let index = 0; index < values.length; index += 1) values[index] = ((values[index] ?? 0) / spread) * smallScale
   return encodeFloats(values, dtype)
 }
 

@@ -34,7 +34,9 @@ const quantile = (p: number): number => {
 }
 
 /** The normal distribution at 65,536 quantiles, in order. */
-export const standardNormal = Float32Array.from({ length: tableSize }, (_, index) => quantile((index + 0.5) / tableSize))
+export const standardNormal = Float32Array.from({ length: tableSize }, (_, index) =>
+  quantile((index + 0.5) / tableSize),
+)
 
 /** BF16 of every quantile at one spread, rounded to nearest. */
 const bfloatTable = (spread: number): Uint16Array => {
