@@ -65,7 +65,6 @@ export const trainedPairs = (options: { quick: boolean }, say: (line: string) =>
     id,
     kind,
     change,
-    ...(id === 'trained-bf16' ? { isCosted: true } : {}),
     versions: () => {
       const { before, after, tuned: last } = trained()
       return [version(tuned ? after : before, dtype), version(tuned ? last : after, dtype)]

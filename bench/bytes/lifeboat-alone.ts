@@ -14,11 +14,15 @@ import { commitObject } from '../../shared/weights/commit.ts'
 import type { WeightsDeps } from '../../shared/weights/deps.ts'
 import type { PlanMessage, WorkMessage } from '../../shared/weights/messages.ts'
 import { planObject, ruleFor } from '../../shared/weights/plan.ts'
+import { publishName } from '../../shared/weights/release-rules.ts'
 import { evaluateRelease } from '../../shared/weights/release.ts'
 import { work } from '../../shared/weights/work.ts'
 import { wireWeights } from '../../shared/wiring.ts'
 
-/** `bodyBytes` of chunks and deltas, `recordBytes` of everything else; CPU of all threads; memory is absent without /proc. */
+/**
+ * `bodyBytes` of the files' chunks and deltas, `recordBytes` of everything else, the marker's own bytes too; CPU of all
+ * threads; memory is absent without /proc.
+ */
 export type VersionAlone = {
   bodyBytes: number
   recordBytes: number
@@ -112,8 +116,13 @@ const replicate = async (
     const object = await deps.source.head({ bucket, key })
     const rule = ruleFor(deps.config, bucket, key)
     if (!object || !rule) throw new Error(`s3://${bucket}/${key} is not there, or not configured`)
+    const bodiesBefore = sizes.bodyBytes
     const { row: planned } = await planObject(deps, rule, object)
     await drain()
+    if (key.endsWith(`/${publishName}`)) {
+      sizes.recordBytes += sizes.bodyBytes - bodiesBefore
+      sizes.bodyBytes = bodiesBefore
+    }
     const row = await deps.objects.get(planned.traceId)
     if (row?.state !== 'protected') throw new Error(`s3://${bucket}/${key} ended as ${row?.state}`)
   }

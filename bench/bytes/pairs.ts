@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { LocalFile } from '../../local/start/publish.ts'
 import { createNumbers } from '../../local/start/synthetic-model.ts'
 import { bytesPerElement, type Dtype } from './dtypes.ts'
-import { createModelWeights, embedding, fullShape, type ModelShape, quickShape } from './model.ts'
+import { createModelWeights, embedding, type ModelShape } from './model.ts'
 import { type FileTensor, writeSafetensors } from './safetensors-file.ts'
 import { fileTensorsOf, type Weights } from './weights.ts'
 
@@ -13,14 +13,13 @@ import { fileTensorsOf, type Weights } from './weights.ts'
 export type Version = Readonly<Record<string, readonly FileTensor[]>>
 
 /**
- * `kind` names what the first version is: pairs of the same kind begin with the same bytes. `isCosted`: its times are shown.
+ * `kind` names what the first version is: pairs of the same kind begin with the same bytes.
  * `versions` makes both when it is called.
  */
 export type Pair = {
   id: string
   kind: string
   change: string
-  isCosted?: boolean
   versions: () => [before: Version, after: Version]
 }
 
@@ -104,7 +103,7 @@ const ofBfloats = (shape: ModelShape): Pair[] => {
   return [
     pair('share', '5% of the tensors by 1%', () => oneFile(updateShare(model, 0.05, 0.01, 11))),
     pair('all-0.1', 'every tensor by 0.1%', () => oneFile(updateAll(model, 0.001, 12))),
-    { ...pair('all-1', 'every tensor by 1%', () => oneFile(updateAll(model, 0.01, 13))), isCosted: true },
+    pair('all-1', 'every tensor by 1%', () => oneFile(updateAll(model, 0.01, 13))),
     pair('all-5', 'every tensor by 5%', () => oneFile(updateAll(model, 0.05, 14))),
     pair('all-10', 'every tensor by 10%', () => oneFile(updateAll(model, 0.1, 15))),
     pair('grown', '64 rows more in the vocabulary', () => oneFile(growVocabulary(model, 64))),
@@ -130,18 +129,15 @@ const ofOther = (shape: ModelShape, id: string, kind: string, made: { dtype: Dty
   }
 }
 
-/** Every pair of generated weights; small files with `quick`. */
-export const generatedPairs = ({ quick }: { quick: boolean }): Pair[] => {
-  const shape = quick ? quickShape : fullShape
-  return [
-    ...ofBfloats(shape),
-    ofOther(shape, 'fp16', 'FP16', { dtype: 'F16' }),
-    { ...ofOther(shape, 'fp32', 'FP32', { dtype: 'F32' }), isCosted: true },
-    ofOther(shape, 'bf16-in-fp32', 'BF16 stored as FP32', { dtype: 'F32', as: 'BF16' }),
-    ofOther(shape, 'int8', 'INT8', { dtype: 'I8' }),
-    ofOther(shape, 'fp8', 'FP8 (E4M3)', { dtype: 'F8_E4M3' }),
-  ]
-}
+/** Every pair of generated weights. */
+export const generatedPairs = (shape: ModelShape): Pair[] => [
+  ...ofBfloats(shape),
+  ofOther(shape, 'fp16', 'FP16', { dtype: 'F16' }),
+  ofOther(shape, 'fp32', 'FP32', { dtype: 'F32' }),
+  ofOther(shape, 'bf16-in-fp32', 'BF16 stored as FP32', { dtype: 'F32', as: 'BF16' }),
+  ofOther(shape, 'int8', 'INT8', { dtype: 'I8' }),
+  ofOther(shape, 'fp8', 'FP8 (E4M3)', { dtype: 'F8_E4M3' }),
+]
 
 /** Both versions on disk, each in a folder of its own; `size` of all files. */
 export type Folder = { dir: string; files: LocalFile[]; size: number }

@@ -14,6 +14,7 @@ import { trainedPairs } from './checkpoints.ts'
 import { compete, type Contestant, contestants } from './contestants.ts'
 import { benchEncode } from './encode.ts'
 import { competeLifeboat } from './lifeboat.ts'
+import { fullShape, quickShape } from './model.ts'
 import { generatedPairs, type Pair, writePair } from './pairs.ts'
 import { type Outcome, sectionsOf } from './sections.ts'
 
@@ -22,6 +23,8 @@ import { type Outcome, sectionsOf } from './sections.ts'
 const documentFile = join(import.meta.dirname, '../../docs/benchmarks.md')
 /** Small files of the speed tables, where a look has to do. */
 const quickMib = 64
+/** Those with a target, and one of trained weights. */
+const quickPairs = new Set(['share', 'all-1', 'all-5', 'all-10', 'grown', 'moved', 'renamed', 'fp32', 'trained-bf16'])
 
 type Options = { quick?: boolean; write?: boolean; only?: string[]; bytes?: boolean }
 
@@ -53,12 +56,14 @@ const bytesSections = async (quick: boolean, only: readonly string[] | undefined
   if (absent.length > 0)
     notes.push(`${absent.join(', ')} not on the PATH: no comparison with ${absent.length > 1 ? 'them' : 'it'}.`)
   for (const note of notes) say(note)
-  const trainingNotes: string[] = []
+  const training: string[] = []
   const trained = trainedPairs({ quick }, (line) => {
     say(line)
-    trainingNotes.push(`The network of the checkpoints: ${line}.`)
+    training.push(`The network of the checkpoints: ${line}.`)
   })
-  const pairs = [...generatedPairs({ quick }), ...trained].filter(({ id }) => only === undefined || only.includes(id))
+  const all = [...generatedPairs(quick ? quickShape : fullShape), ...trained]
+  const isWanted = ({ id }: Pair): boolean => only?.includes(id) ?? (!quick || quickPairs.has(id))
+  const [pairs, left] = [all.filter(isWanted), all.filter((pair) => !isWanted(pair))]
   const outcomes: Outcome[] = []
   for (const pair of pairs) {
     const startedAt = performance.now()
@@ -70,10 +75,11 @@ const bytesSections = async (quick: boolean, only: readonly string[] | undefined
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
     say(`${pair.id}: ${pair.kind}, ${pair.change}: Lifeboat keeps ${kept.join('% and then ')}%; ${seconds} s for all`)
   }
-  const quickNotes = quick
-    ? ['Small files, and two peers at a time: bytes are a look, times are nothing. Tensors below 1 MiB share chunks.']
-    : []
-  return sectionsOf(outcomes, present, [...trainingNotes, ...notes, ...quickNotes, ...loadNote(load)])
+  if (quick)
+    notes.push(
+      `Small files, and two peers at a time: bytes are a look, times are nothing. Left out: ${left.map(({ id }) => id).join(', ')}.`,
+    )
+  return sectionsOf(outcomes, present, { training, notes: [...notes, ...loadNote(load)] })
 }
 
 const main = async ({ quick = false, write = false, only, bytes = false }: Options): Promise<void> => {

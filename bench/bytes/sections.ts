@@ -72,6 +72,9 @@ const costRows = ({ pair, lifeboat, peers }: Outcome): string[][] => {
   ])
 }
 
+/** Pairs whose times are shown: one for each sort of work. */
+const costed = new Set(['all-1', 'moved', 'fp32', 'trained-fp32'])
+
 const costHead = (number: number): string[] => [
   `v${number} s`,
   `v${number} CPU s`,
@@ -81,15 +84,15 @@ const costHead = (number: number): string[] => [
 ]
 
 const costSection = (outcomes: readonly Outcome[], notes: string[]): Section => {
-  const costed = outcomes.filter(({ pair }) => pair.isCosted === true)
+  const shown = outcomes.filter(({ pair }) => costed.has(pair.id))
   return {
     id: 'peers-cost',
     title: 'What keeping both versions takes',
     head: ['weights: who', ...costHead(1), ...costHead(2)],
-    rows: costed.flatMap(costRows),
+    rows: shown.flatMap(costRows),
     notes: [
-      `The second version: ${costed.map(nameOf).join('; ')}.`,
-      'Lifeboat reads from the embedded S3 and writes to the embedded GCS over sockets, each a process on the same cores whose CPU is not counted; its figures begin when its clients are built and end with the release sealed, every body read back and the source’s checksum compared. Peers read and write files, their starting included, and have the cores to themselves.',
+      `The second version: ${shown.map(nameOf).join('; ')}.`,
+      'Lifeboat reads from the embedded S3 and writes to the embedded GCS over sockets, each a process on the same cores whose CPU is not counted; its figures begin when its clients are built and end with the release sealed, every chunk decoded again before it was sent and the source’s checksum compared. Peers read and write files, their starting included, and have the cores to themselves.',
       ...notes,
     ],
   }
@@ -141,11 +144,11 @@ const whatIsCounted = (contestants: readonly Contestant[]): string[] => [
   'Of Xet this cannot show: its index records and shards, that it sends some known chunks again to keep files in few pieces, what others have uploaded, and the speed of its client, which is Rust on all cores and not this JavaScript.',
 ]
 
-/** `notes` go below every table. */
+/** `notes` go below every table, `training` where the checkpoints are. */
 export const sectionsOf = (
   outcomes: readonly Outcome[],
   contestants: readonly Contestant[],
-  notes: string[],
+  { notes, training }: { notes: string[]; training: string[] },
 ): Section[] => {
   const names = contestants.map(({ name }) => name)
   return [
@@ -154,6 +157,7 @@ export const sectionsOf = (
     secondVersions(outcomes, names, [
       'Bodies are chunks and deltas; the rest are records, whose size hardly depends on that of the files.',
       'An update of 1% adds to each value a normal one with 1% of the tensor’s own standard deviation.',
+      ...training,
       ...notes,
     ]),
     costSection(outcomes, notes),
