@@ -40,6 +40,7 @@ const intro = `# Benchmarks
 
 \`npm run bench -- all --write\` measures and rewrites the sections below; peers run in the same run on the same file. The
 embedded clouds share the machine with the functions, so throughput here is a floor for the functions' own.
+\`npm run bench:peers -- --write\` does so for the sections on bytes beside other tools, and measures copy and restore in the same run.
 `
 
 const begin = (id: string): string => `<!-- bench:${id} -->`

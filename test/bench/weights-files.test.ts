@@ -45,6 +45,8 @@ const bfloats = (bytes: Buffer): number[] =>
     const bits = Buffer.from([0, 0, bytes[2 * index]!, bytes[2 * index + 1]!])
     return bits.readFloatLE()
   })
+const floats = (bytes: Buffer): number[] =>
+  Array.from({ length: bytes.length / 4 }, (_, at) => bytes.readFloatLE(4 * at))
 const deviation = (values: readonly number[]): number =>
   Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length)
 const changedNames = (before: Map<string, Buffer>, after: Map<string, Buffer>): string[] =>
@@ -94,8 +96,6 @@ test.for([0.01, 0.1])('an update of %s is as large beside the tensor', async (st
   const all = createModelWeights(shape, { dtype: 'F32', seed: 3 })
   const [before, after] = [tensorsIn(await write(all)), tensorsIn(await write(updateAll(all, strength, 5)))]
   expect(changedNames(before, after)).toHaveLength(before.size)
-  const floats = (bytes: Buffer): number[] =>
-    Array.from({ length: bytes.length / 4 }, (_, at) => bytes.readFloatLE(4 * at))
   const [old, now] = [floats(before.get(embedding)!), floats(after.get(embedding)!)]
   const found = deviation(now.map((value, index) => value - old[index]!)) / deviation(old)
   expect(found).toBeGreaterThan(strength * 0.9)
