@@ -11,6 +11,7 @@ import { differences, runLifeboat } from '../../local/start/verify.ts'
 import { createGcsBlobStore } from '../../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../../shared/clouds/gcp/storage-client.ts'
 import { type Config, parseConfig } from '../../shared/config.ts'
+import { ownerName } from '../../shared/owner.ts'
 import { bucket, writeConfig } from '../local-stack.ts'
 import type { Kept, Result } from './contestants.ts'
 import type { VersionAlone } from './lifeboat-alone.ts'
@@ -41,11 +42,12 @@ const replicateAlone = async (environment: Record<string, string>, keys: string[
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as VersionAlone[]
 }
 
-/** Everything in the replica, as its own listing says. */
+/** Everything in the replica, as its own listing says, but the one record of who owns it. */
 const storedBytes = async ({ replica }: Config, endpoint: string): Promise<number> => {
   const storage = createStorage({ projectId: replica.project, endpoint, token: 'lifeboat-restorer' })
   let bytes = 0
-  for await (const { size } of createGcsBlobStore({ storage, bucket: replica.bucket }).list('')) bytes += size
+  for await (const { name, size } of createGcsBlobStore({ storage, bucket: replica.bucket }).list(''))
+    if (name !== ownerName) bytes += size
   return bytes
 }
 
