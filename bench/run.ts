@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Argument, Command } from 'commander'
 import { collectLessOften } from '../shared/collector.ts'
+import { benchCodec } from './codec.ts'
 import { benchCompare } from './compare.ts'
 import { benchCopy } from './copy.ts'
 import { benchImport } from './import.ts'
@@ -13,6 +14,7 @@ import { benchRows } from './rows.ts'
 /** `npm run bench`: what the functions and the command reach on this machine, beside programs that do a part of it. */
 
 const benchmarks = {
+  codec: benchCodec,
   copy: benchCopy,
   restore: benchRestore,
   memory: benchMemory,
