@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type LocalStack, startStack } from '../local/stack.ts'
 import { type LocalFile, uploadFile } from '../local/start/publish.ts'
+import { toArray } from '../shared/bounded.ts'
 import { createGcsBlobStore } from '../shared/clouds/gcp/blob-store.ts'
 import { createStorage } from '../shared/clouds/gcp/storage-client.ts'
 import type { BlobStore } from '../shared/ports.ts'
@@ -105,7 +106,7 @@ export const copyStage = async (stack: LocalStack, since: number): Promise<CopyS
 /** `lagMs` from the end of the PUT to the sealed manifest. */
 export type Replicated = { lagMs: number; copy: CopyStage }
 
-/** Publishes one file, calls `onPublished`, and waits until its manifest is sealed. Throws when that takes half an hour. */
+/** Publishes one file, as a new version where the key is there, calls `onPublished`, and waits until its manifest is sealed. Throws when that takes half an hour. */
 export const replicate = async (
   stack: LocalStack,
   key: string,
@@ -113,11 +114,14 @@ export const replicate = async (
   onPublished: () => void = () => undefined,
 ): Promise<Replicated> => {
   const store = openReplica(stack)
+  const folder = `objects/${bucket}/${key}/`
+  const before = new Set((await toArray(store.list(folder))).map(({ name }) => name))
   await uploadFile(stack.s3, bucket, key, file)
   const publishedAt = Date.now()
   onPublished()
   while (Date.now() - publishedAt < sealTimeoutMs) {
-    for await (const { name } of store.list(`objects/${bucket}/${key}/`)) {
+    for await (const { name } of store.list(folder)) {
+      if (before.has(name)) continue
       const { record } = await readObjectManifest(store, name)
       return { lagMs: Date.parse(record.sealedAt) - publishedAt, copy: await copyStage(stack, publishedAt) }
     }

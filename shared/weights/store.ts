@@ -28,7 +28,8 @@ const refOf = (mine: Encoded, codec: string, stat: BlobStat, canonicalName: stri
   length: mine.plainBytes,
   codec,
   base: mine.base ?? null,
-  ...(stat.name === canonicalName ? {} : { name: stat.name }),
+  // A reader of format 1.0 then finds a delta, and refuses its codec, where it would miss a chunk.
+  ...(stat.name === canonicalName && !mine.base ? {} : { name: stat.name }),
   storedBytes: stat.size,
   crc32c: stat.crc32c,
   generation: stat.generation,

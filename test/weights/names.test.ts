@@ -32,6 +32,7 @@ describe('names of bodies', () => {
     expect(names.partName(id)).toBe(`parts/01/${id}`)
     expect(names.alternatePartName(id, 'beef')).toBe(`parts/01/${id}~beef`)
     expect(names.deltaName(id, base)).toBe(`deltas/01/${id}.${base}`)
+    expect(names.alternateDeltaName(id, base, 'beef')).toBe(`deltas/01/${id}.${base}~beef`)
   })
 
   it('parse back', () => {
@@ -39,6 +40,12 @@ describe('names of bodies', () => {
     expect(names.parseBodyName(names.alternateChunkName(id, 'beef'))).toEqual({ kind: 'chunk', id, nonce: 'beef' })
     expect(names.parseBodyName(names.partName(id))).toEqual({ kind: 'part', id })
     expect(names.parseBodyName(names.deltaName(id, base))).toEqual({ kind: 'delta', id, base })
+    expect(names.parseBodyName(names.alternateDeltaName(id, base, 'beef'))).toEqual({
+      kind: 'delta',
+      id,
+      base,
+      nonce: 'beef',
+    })
   })
 
   it.each([
@@ -48,6 +55,9 @@ describe('names of bodies', () => {
     `chunks/01/${id}.${base}`,
     `deltas/01/${id}`,
     `deltas/01/${id}~beef`,
+    `deltas/01/${id}~beef.${base}`,
+    `deltas/01/${id}.${base}~`,
+    `chunks/01/${id}.${base}~beef`,
     `other/01/${id}`,
     `chunks/01/${id}/x`,
     `chunks/01/${id}\n`,
