@@ -62,22 +62,22 @@ const dataAt = 8192
 const pageBytes = 2 ** 16
 const padded = (bytes: number): number => (bytes + 63) & ~63
 
-/**
- * The kernels' memory, laid out for `count` elements and for the time of one call: it grows to what the largest chunk takes,
- * three times its bytes, and is used again.
- */
+/** Memory of the kernels that is used again: three times a chunk of ours, and what the layout adds. */
+const keptBytesMax = 16 * 2 ** 20
+
+/** The kernels' memory, laid out for `count` elements and for the time of one call. */
 const layOut = (count: number, element: Element) => {
-  loaded ??= load()
   const stride = padded(count)
   const plainAt = dataAt
   const baseAt = plainAt + stride * element.bytes
   const planesAt = baseAt + stride * element.bytes
   const bytes = planesAt + stride * element.bytes
-  const missing = bytes - loaded.memory.buffer.byteLength
-  if (missing > 0) loaded.memory.grow(Math.ceil(missing / pageBytes))
+  const kernels = bytes > keptBytesMax ? load() : (loaded ??= load())
+  const missing = bytes - kernels.memory.buffer.byteLength
+  if (missing > 0) kernels.memory.grow(Math.ceil(missing / pageBytes))
   const { exponentShift, exponentMask } = element
-  const memory = new Uint8Array(loaded.memory.buffer)
-  return { kernels: loaded, memory, stride, plainAt, baseAt, planesAt, exponentShift, exponentMask }
+  const memory = new Uint8Array(kernels.memory.buffer)
+  return { kernels, memory, stride, plainAt, baseAt, planesAt, exponentShift, exponentMask }
 }
 
 /** Whole elements of the base as far as there are, then zeros. */

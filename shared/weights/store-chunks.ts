@@ -14,14 +14,16 @@ import {
 } from './store.ts'
 
 /**
- * What bounds the memory of a copy, for chunks of at most 4 MiB: those being encoded and read back take three buffers of a
- * chunk each, those being sent one body.
+ * What bounds the memory of a copy, for chunks of at most 4 MiB: those being encoded and read back take at most six buffers of
+ * a chunk each (with its base, its planes, and bodies of both ways), those being sent one body.
  */
 const encodedAtOnce = 3
 const sentAtOnce = 12
 
 /**
- * `known` is a chunk of a protected manifest, used again where it is the same. `readBase` answers what the replica has of the version before, its bytes proved, where that can be had. */
+ * `known` is a chunk of a protected manifest, used again where it is the same. `readBase` answers what the replica has of
+ * the version before, its bytes proved, where that can be had.
+ */
 export type ChunkToStore = {
   plain: Uint8Array
   known?: ChunkRef

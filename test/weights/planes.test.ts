@@ -14,7 +14,7 @@ describe('the kernels', () => {
 describe('planes', () => {
   it.each(['BF16', 'F16', 'F32'])('of %s do not depend on what was split before', (dtype) => {
     const element = elementOf(dtype)!
-    const [small, large] = [noise(1003, 1), noise(5 * 2 ** 20 + 2, 2)]
+    const [small, large] = [noise(1003, 1), noise(6 * 2 ** 20 + 2, 2)]
     const first = splitPlanes(small, element, large)
     const planes = splitPlanes(large, element, small)
     expect(splitPlanes(small, element, large)).toEqual(first)
