@@ -6,6 +6,7 @@ import type { Cut } from './cut.ts'
 import type { WeightsDeps } from './deps.ts'
 import { ancestorsOf } from './lineage.ts'
 import { type ChunkRef, type ObjectManifest, parseRecord, tensorsPartSchema, type TensorsPart } from './manifest.ts'
+import { elementOf } from './planes.ts'
 import { chunksOfParts } from './read.ts'
 import { readRange } from './source-range.ts'
 import { bodyName, type Hints, idHex, readPart } from './store.ts'
@@ -68,7 +69,8 @@ const startsOf = (cuts: readonly Cut[], tensors: readonly Tensor[]): Start[] => 
   for (const cut of cuts) {
     while (at < inOrder.length && (inOrder[at]?.end ?? 0) <= cut.offset) at += 1
     const tensor = inOrder[at]
-    if (tensor && tensor.start <= cut.offset && cut.dtype !== undefined)
+    // Only floats have differences; of others the index knows all that is stored.
+    if (tensor && tensor.start <= cut.offset && elementOf(cut.dtype))
       starts.push({ cut, tensor, within: cut.offset - tensor.start })
   }
   return starts
