@@ -1,4 +1,4 @@
-import { CorruptError, InvalidInputError, SupersededError } from '../errors.ts'
+import { CorruptError, InvalidInputError, LifeboatError, SupersededError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
 import { discard } from './buffers.ts'
 import { sha256Hex } from './codec.ts'
@@ -138,7 +138,10 @@ export const readBaseOf = async (deps: WeightsDeps, before: Before): Promise<Hin
     plain = await readRange(deps.source, { bucket, key, versionId, etag }, place.offset, place.offset + ref.length)
   } catch (error) {
     if (error instanceof SupersededError) return undefined
-    throw error
+    // Archived, or under a key that is denied by now: nothing that keeps the new version waiting.
+    if (!(error instanceof LifeboatError) || error.retryable) throw error
+    deps.telemetry.log('warn', `not a base: ${error.message}`, { stage: 'copy' })
+    return undefined
   }
   if (sha256Hex(plain) === idHex(ref.id)) return { ref: baseRefOf(ref), plain }
   discard(plain)

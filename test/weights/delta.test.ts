@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { toArray } from '../../shared/bounded.ts'
-import { CorruptError } from '../../shared/errors.ts'
+import { CorruptError, DeniedError } from '../../shared/errors.ts'
 import type { ChunkRef, ObjectManifest } from '../../shared/weights/manifest.ts'
 import { deltaName, objectManifestName } from '../../shared/weights/names.ts'
 import { chunksOfParts } from '../../shared/weights/read.ts'
@@ -107,6 +107,22 @@ describe('a version of which every tensor was tuned', () => {
     const world = createWorld()
     const one = await release(world, 'v1', first)
     forget(world, one)
+    const two = await release(world, 'v2', second)
+    expect((await refsOf(world, two)).map(({ base }) => base)).toEqual([null, null, null, null, null])
+    expect((await world.restore(two)).equals(floatFile(second))).toBe(true)
+  })
+
+  it('stands alone where the version before is archived or denied, and is not kept waiting', async () => {
+    const world = createWorld()
+    const one = await release(world, 'v1', first)
+    const { source } = world.deps
+    world.deps.source = {
+      ...source,
+      read: (object, ...range) => {
+        if (object.versionId === one.source.versionId) throw new DeniedError('InvalidObjectState')
+        return source.read(object, ...range)
+      },
+    }
     const two = await release(world, 'v2', second)
     expect((await refsOf(world, two)).map(({ base }) => base)).toEqual([null, null, null, null, null])
     expect((await world.restore(two)).equals(floatFile(second))).toBe(true)
