@@ -12,6 +12,8 @@ import { createStorage } from './clouds/gcp/storage-client.ts'
 import { type BaseEnv, type Env, readEnv } from './env.ts'
 import { createTelemetry } from './telemetry.ts'
 import type { WeightsDeps } from './weights/deps.ts'
+import type { WorkMessage } from './weights/messages.ts'
+import { createRoutedQueue } from './weights/routed-queue.ts'
 import { awsClient, openGoogleAuth, systemClock, systemRandom } from './wiring-common.ts'
 
 /** Builds what a function that replicates objects needs from its environment, once, in its init phase. */
@@ -50,7 +52,10 @@ export const wireWeights = (): Wiring => {
     releases: createReleaseLedger(dynamodb, table),
     chain: createChain(dynamodb, table),
     objectsQueue: createSqsQueue(sqs, env.objectsQueueUrl),
-    workQueue: createSqsQueue(sqs, env.segmentsQueueUrl),
+    workQueue: createRoutedQueue<WorkMessage>(
+      createSqsQueue(sqs, env.segmentsQueueUrl),
+      createSqsQueue(sqs, env.backfillSegmentsQueueUrl),
+    ),
     telemetry,
     clock: systemClock,
     random: systemRandom,

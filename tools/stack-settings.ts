@@ -90,6 +90,22 @@ const canaryPolicy = ({ buckets, tables }: Config): Record<string, object> => {
   }
 }
 
+/** What backfills of tables need, where there are tables. */
+const backfillTablesPolicy = ({ tables }: Config): Record<string, object> => {
+  const statements = allow('ReadItems', ['dynamodb:DescribeTable', 'dynamodb:Scan'], tables.map(tableArn))
+  if (statements.length === 0) return {}
+  return {
+    BackfillTablesPolicy: {
+      Type: 'AWS::IAM::RolePolicy',
+      Properties: {
+        RoleName: { Ref: 'BackfillRole' },
+        PolicyName: 'tables',
+        PolicyDocument: { Version: '2012-10-17', Statement: statements },
+      },
+    },
+  }
+}
+
 /** What the configuration says as CloudFormation needs it. */
 export const stackSettings = (config: Config) => {
   if (config.buckets.length === 0)
@@ -121,6 +137,8 @@ export const stackSettings = (config: Config) => {
     streamArns: config.tables.flatMap(({ streams }) => streams.map(({ arn }) => arn)),
     tableArns: config.tables.map(tableArn),
     canaryPolicy: canaryPolicy(config),
+    backfillTablesPolicy: backfillTablesPolicy(config),
+    backfiller: `lifeboat-backfill@${config.replica.project}.iam.gserviceaccount.com`,
     validator: `lifeboat-validator@${config.replica.project}.iam.gserviceaccount.com`,
     observer: `lifeboat-observer@${config.replica.project}.iam.gserviceaccount.com`,
     rowsWriter: `lifeboat-rows@${config.replica.project}.iam.gserviceaccount.com`,

@@ -18,7 +18,7 @@ import {
 } from './manifest.ts'
 import type { WorkMessage } from './messages.ts'
 import { objectManifestName } from './names.ts'
-import { distrusting, segmentMessage, sourceRecord, touchRelease } from './plan.ts'
+import { backfillMark, distrusting, segmentMessage, sourceRecord, touchRelease } from './plan.ts'
 import { keep, keepAsItIs, missingOf } from './presence.ts'
 import { evaluateRelease } from './release.ts'
 import { bodyName, idHex, readPart, storePart } from './store.ts'
@@ -124,6 +124,7 @@ const sendDigests = async (
     algorithm,
     offset: start,
     size: end - start,
+    ...backfillMark(row),
   }))
   await deps.workQueue.send(messages)
 }
@@ -275,7 +276,7 @@ const close = async (
     await deps.releases.reopen(row.source.bucket, row.release.prefix, row.planId, deps.clock.now())
   if (!(await deps.objects.update(row.traceId, row.planId, change))) return closed
   const lagSeconds = Math.max(0, (deps.clock.now() - row.since) / 1000)
-  deps.telemetry.count('ReplicationLagSeconds', lagSeconds, 'Seconds')
+  if (row.backfill === undefined) deps.telemetry.count('ReplicationLagSeconds', lagSeconds, 'Seconds')
   deps.telemetry.count(state === 'protected' ? 'ObjectsProtected' : 'ObjectsSealed', 1)
   deps.telemetry.log('info', `object ${state}`, {
     stage: 'commit',

@@ -81,17 +81,38 @@ const storeTensors = async (
 export const distrusting = (deps: WeightsDeps, repair: Repair | undefined): WeightsDeps =>
   repair ? { ...deps, distrusted: new Set(repair.bodies) } : deps
 
+const readHeader = async (deps: WeightsDeps, object: SourceObject): Promise<ReturnType<typeof parseSafetensors>> => {
+  const first = await readRange(deps, object, 0, Math.min(object.size, 64 * 1024))
+  const length = headerLength(first.subarray(0, 8), object.size)
+  if (!length.ok) return length
+  const headerEnd = 8 + length.bytes
+  const header = headerEnd <= first.length ? first.subarray(0, headerEnd) : await readRange(deps, object, 0, headerEnd)
+  return parseSafetensors(header, object.size)
+}
+
+/** How the beginning of an object would be cut, of about `bytesMax` bytes up to `end`: for an estimate. */
+export const firstCuts = async (
+  deps: WeightsDeps,
+  object: SourceObject,
+  bytesMax: number,
+): Promise<{ how: 'gear' | { cuts: Iterable<{ length: number }> }; end: number }> => {
+  const parsed = object.key.endsWith('.safetensors') ? await readHeader(deps, object) : undefined
+  if (!parsed?.ok) return { how: 'gear', end: Math.min(object.size, bytesMax) }
+  const cuts: { length: number }[] = []
+  let end = 0
+  for (const cut of cutTensors(parsed.dataStart, parsed.tensors, object.size)) {
+    if (cuts.length > 0 && end + cut.length > bytesMax) break
+    cuts.push(cut)
+    end += cut.length
+  }
+  return { how: { cuts }, end }
+}
+
 /** How an object is cut. A safetensors file that is not one is copied as opaque bytes, with a warning that says why. */
 const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string): Promise<Shape> => {
   if (!object.key.endsWith('.safetensors')) return opaque(deps, object.size, [])
-  const refuse = (reason: string): Shape => opaque(deps, object.size, [`copied as an opaque file: ${reason}`])
-  const first = await readRange(deps, object, 0, Math.min(object.size, 64 * 1024))
-  const length = headerLength(first.subarray(0, 8), object.size)
-  if (!length.ok) return refuse(length.reason)
-  const headerEnd = 8 + length.bytes
-  const header = headerEnd <= first.length ? first.subarray(0, headerEnd) : await readRange(deps, object, 0, headerEnd)
-  const parsed = parseSafetensors(header, object.size)
-  if (!parsed.ok) return refuse(parsed.reason)
+  const parsed = await readHeader(deps, object)
+  if (!parsed.ok) return opaque(deps, object.size, [`copied as an opaque file: ${parsed.reason}`])
   const { dataStart, tensors } = parsed
   return {
     cutter: tensorCutter,
@@ -123,6 +144,10 @@ export const sourceRecord = (config: Config, object: SourceObject, version: stri
   ...(object.storageClass === undefined ? {} : { storageClass: object.storageClass }),
 })
 
+/** What says of a unit that it is a backfill's. */
+export const backfillMark = ({ backfill }: Pick<ObjectRow, 'backfill'>): { backfill?: string } =>
+  backfill === undefined ? {} : { backfill }
+
 /** The message that copies one segment of a plan. */
 export const segmentMessage = (
   row: ObjectRow,
@@ -147,6 +172,7 @@ export const segmentMessage = (
       bounds: boundsWithin(row.check, row.source.size, offset, end),
     },
     ...(row.repair ? { distrusted: row.repair.bodies } : {}),
+    ...backfillMark(row),
   }
 }
 
@@ -196,6 +222,7 @@ const closed = ({ state }: ObjectRow): Planned['outcome'] | undefined => {
  * segment. Idempotent: a redelivery resends the same plan, a sealed version is left alone. `attempt` above the one on
  * record plans anew, and with `repair` that of a sealed version too. An event whose plan has been sent whole is a duplicate and sends nothing; one that comes for the
  * first time while another call plans the same throws UnavailableError, to come again once that call has sent its plan.
+ * `backfill` names the backfill that asks.
  */
 export const planObject = async (
   deps: WeightsDeps,
@@ -204,6 +231,7 @@ export const planObject = async (
   attempt = 0,
   delivery: Delivery = 'asked',
   repair?: Repair,
+  backfill?: string,
 ): Promise<Planned> => {
   const version = versionOf(object)
   const traceId = traceIdOf(object.bucket, object.key, version)
@@ -220,6 +248,8 @@ export const planObject = async (
   const mending = isRepair ? repair : before?.state === 'copying' ? before.repair : undefined
   const shape = await shapeOf(distrusting(deps, mending), object, traceId)
   const check = await checkOf(deps, object)
+  // What a backfill began stays its own, whatever asks for its plan again.
+  const broughtBy = before?.state === 'copying' ? before.backfill : backfill
   const release = releaseOf(rule, object.key)
   const segments = countOf(shape.segments())
   const row: ObjectRow = {
@@ -251,6 +281,7 @@ export const planObject = async (
     // What was in the replica once is late from when it was found wanting, and not from when it came to be.
     since: isRepair ? deps.clock.now() : mending ? (before?.since ?? object.lastModified) : object.lastModified,
     ...(mending ? { repair: mending } : {}),
+    ...backfillMark({ ...(broughtBy === undefined ? {} : { backfill: broughtBy }) }),
   }
   for (const warning of row.warnings)
     deps.telemetry.log('warn', warning, { traceId, bucket: object.bucket, key: object.key })

@@ -5,7 +5,7 @@ import type { MemberRow } from './ledger.ts'
 import { objectManifestSchema, parseRecord } from './manifest.ts'
 import { objectManifestName } from './names.ts'
 import { recordWaiting } from './outcome.ts'
-import { type BucketRule, releaseOf, ruleFor, touchRelease } from './plan.ts'
+import { backfillMark, type BucketRule, releaseOf, ruleFor, touchRelease } from './plan.ts'
 import { readSmallObject } from './read.ts'
 import {
   type Candidate,
@@ -143,6 +143,7 @@ const requestDigest = async (deps: WeightsDeps, candidate: Candidate): Promise<v
       algorithm: 'SHA256',
       offset: 0,
       size,
+      ...backfillMark(row),
     },
   ])
   await deps.objects.update(row.traceId, row.planId, { nudgedAt: deps.clock.now() })
