@@ -1,0 +1,260 @@
+import { DeleteItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Shown } from '../../shared/backfill/control.ts'
+import type { Spec } from '../../shared/backfill/run.ts'
+import { objectManifestSchema, parseRecord } from '../../shared/weights/manifest.ts'
+import { newestReport, type Report, reportSchema } from '../../shared/proof/report.ts'
+import { bucket, type BackfillStack, itemOf, startBackfillStack, table } from '../support/backfill-stack.ts'
+import { noise, until } from '../support/stack.ts'
+
+/** What was there before is brought in while production goes on, killed twice, paused and resumed. */
+
+export type BackfillRunOptions = { objects: number; rows: number; say?: (line: string) => void }
+export type BackfillRunResult = {
+  estimates: Record<'objects' | 'rows', Record<string, number>>
+  accounts: Record<'objects' | 'rows', Report>
+  /** Seconds from the pause to the last byte or row that was sent. */
+  quietAfterSeconds: number
+  /** Objects without a manifest. */
+  missing: number
+  validated: Report | undefined
+  compared: Report | undefined
+  /** Alarms of lag that were seen in ALARM. */
+  lagAlarms: string[]
+  /** Of objects published meanwhile, in ms. */
+  live: { count: number; p50: number; p99: number }
+  before: { count: number; p50: number; p99: number }
+  seconds: { fill: number; backfill: number; prove: number }
+}
+
+const speed = 15
+const liveEveryMs = 250
+const bodyBytes = 2048
+
+/** One in ten is another one's content. */
+function* bodies(objects: number): Generator<[string, Buffer]> {
+  for (let index = 0; index < objects; index += 1) {
+    const content = index % 10 === 9 ? index - 9 : index
+    yield [`old/${index % 50}/weights-${index}.bin`, noise(content + 1, bodyBytes + (content % 7) * 512)]
+  }
+}
+
+type Live = { stop(): Promise<void>; mark(): number; keys: string[] }
+
+/** Publishes and changes all the time. */
+const startLive = (it: BackfillStack, rows: number): Live => {
+  const keys: string[] = []
+  let isStopped = false
+  const write = async (): Promise<void> => {
+    for (let turn = 1; !isStopped; turn += 1) {
+      const key = `live/weights-${turn}.bin`
+      await it.stack.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: noise(-turn, 4096) }))
+      keys.push(key)
+      const index = (turn * 7919) % rows
+      await it.dynamodb.send(new PutItemCommand({ TableName: table, Item: itemOf(index, turn) }))
+      const { pk, sk } = itemOf((turn * 104_729) % rows)
+      await it.dynamodb.send(new DeleteItemCommand({ TableName: table, Key: { pk: pk!, sk: sk! } }))
+      await sleep(liveEveryMs)
+    }
+  }
+  const writing = write()
+  return {
+    keys,
+    mark: () => keys.length,
+    stop: async () => {
+      isStopped = true
+      await writing
+    },
+  }
+}
+
+const lagsOf = async (it: BackfillStack, keys: readonly string[]) => {
+  const lags: number[] = []
+  for (const key of keys)
+    for await (const { name } of it.store.list(`objects/${bucket}/${key}/`)) {
+      const { sealedAt, source } = parseRecord(objectManifestSchema, name, (await it.store.read(name))!)
+      lags.push(Date.parse(sealedAt) - Date.parse(source.lastModified))
+    }
+  lags.sort((a, b) => a - b)
+  const at = (share: number): number => lags[Math.min(lags.length - 1, Math.floor(lags.length * share))] ?? 0
+  return { count: lags.length, p50: at(0.5), p99: at(0.99) }
+}
+
+const ask = (it: BackfillStack, action: string, more: object = {}) =>
+  it.invoke<{ run: Shown; joined?: boolean }>('backfill', { lifeboat: 'backfill', action, ...more })
+
+const estimateOf = async (it: BackfillStack, spec: Spec): Promise<Record<string, number>> => {
+  const answer = await it.invoke<{ kind: string; estimate: Record<string, number> }>('backfill', {
+    lifeboat: 'backfill',
+    action: 'estimate',
+    spec,
+  })
+  if (answer.kind !== 'estimated') throw new Error(`the estimate ${answer.kind}`)
+  return answer.estimate
+}
+
+/** Alarms of lag that are in ALARM at any look. */
+const watchAlarms = (it: BackfillStack): { stop(): Promise<string[]> } => {
+  const seen = new Set<string>()
+  const stopping = new AbortController()
+  const watch = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      const url = `${it.stack.clouds.endpoints.cloudwatch}/_lifeboat/alarms`
+      const listed = (await (await fetch(url)).json()) as { name: string; state: string }[]
+      for (const { name, state } of listed)
+        if (/-(objects|rows)-lag$/.test(name) && state === 'ALARM') seen.add(name)
+      await sleep(1000)
+    }
+  }
+  const watching = watch()
+  return {
+    stop: async () => {
+      stopping.abort()
+      await watching
+      return [...seen]
+    },
+  }
+}
+
+const logged = (dir: string, name: string): string => {
+  try {
+    return readFileSync(join(dir, 'lambda', 'logs', `lifeboat-local-${name}.jsonl`), 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Everything that backfills have sent: bytes of copies, and items that were read to be written. */
+const sentSoFar = (dir: string): string => {
+  const copied = logged(dir, 'copySegment').match(/"BackfillBytesSent":\d+/g)?.length ?? 0
+  const read = logged(dir, 'backfill').match(/"BackfillItemsRead":\d+/g)?.length ?? 0
+  return `${copied}/${read}`
+}
+
+const pauseAll = async (it: BackfillStack, dir: string, runs: readonly string[]): Promise<number> => {
+  const startedAt = Date.now()
+  for (const run of runs) await ask(it, 'pause', { run })
+  let last = sentSoFar(dir)
+  let movedAt = startedAt
+  while (Date.now() - movedAt < 4000) {
+    await sleep(250)
+    const now = sentSoFar(dir)
+    if (now !== last) movedAt = Date.now()
+    last = now
+  }
+  return (movedAt - startedAt) / 1000
+}
+
+const accountOf = async (it: BackfillStack, run: string): Promise<Report> => {
+  const { run: shown } = await until(
+    async () => {
+      const answer = await ask(it, 'show', { run })
+      return answer.run.report === undefined ? undefined : answer
+    },
+    async () => `the backfill to end: ${JSON.stringify((await ask(it, 'show', { run })).run)}`,
+    3_600_000,
+  )
+  const name = shown.report!
+  return parseRecord(reportSchema, name, (await it.store.read(name))!)
+}
+
+const missingOf = async (it: BackfillStack, objects: number): Promise<number> => {
+  const found = new Set<string>()
+  for await (const { name } of it.store.list(`objects/${bucket}/old/`)) found.add(name.split('/').slice(0, 5).join('/'))
+  return objects - found.size
+}
+
+const prove = async (it: BackfillStack) => {
+  await until(
+    async () => (await it.invoke<{ outcome: string }>('validate', { lifeboat: 'validate' })).outcome !== 'goes on',
+    'validate to end',
+    600_000,
+  )
+  const asked = { lifeboat: 'compare-rows', table, mode: 'full', repair: false }
+  const startedAt = new Date().toISOString()
+  const isFull = ({ scope, startedAt: at }: Report): boolean => scope === table && at >= startedAt
+  const compared = await until(
+    async () => {
+      await it.invoke('compareRows', asked)
+      return (await newestReport(it.store, 'rows', isFull))?.report
+    },
+    'a full comparison of rows',
+    600_000,
+  )
+  return { validated: (await newestReport(it.store, 'validate'))?.report, compared }
+}
+
+export const backfillRun = async (dir: string, options: BackfillRunOptions): Promise<BackfillRunResult> => {
+  const { objects, rows, say = () => undefined } = options
+  let at = Date.now()
+  const lap = (): number => {
+    const seconds = (Date.now() - at) / 1000
+    at = Date.now()
+    return seconds
+  }
+  const it = await startBackfillStack(dir, { bodies: bodies(objects), rows, speed, redeliverSeconds: 5 })
+  try {
+    const seconds = { fill: lap(), backfill: 0, prove: 0 }
+    say(`filled and deployed after ${seconds.fill} s`)
+    const live = startLive(it, rows)
+    await sleep(5000)
+    const alarms = watchAlarms(it)
+    const marked = live.mark()
+    lap()
+    const specs = {
+      objects: { kind: 'objects', bucket, prefix: 'old/', versions: 'all' },
+      rows: { kind: 'table', table, exports: [], segments: 2 },
+    } satisfies Record<string, Spec>
+    const estimates = { objects: await estimateOf(it, specs.objects), rows: await estimateOf(it, specs.rows) }
+    say(`estimated: ${JSON.stringify(estimates)}`)
+    const begun = {
+      objects: (await ask(it, 'start', { spec: specs.objects, estimate: estimates.objects })).run.id,
+      rows: (await ask(it, 'start', { spec: specs.rows, estimate: estimates.rows })).run.id,
+    }
+    const runs = [begun.objects, begun.rows]
+    const isUnderWay = async (run: string, share: number, of: number): Promise<boolean> => {
+      const { counts, status } = (await ask(it, 'show', { run })).run
+      return status !== 'running' || (counts['read'] ?? 0) > share * of
+    }
+    await until(async () => (await isUnderWay(begun.rows, 0.1, rows)) && isUnderWay(begun.objects, 0.1, objects), 'a tenth', 3e6)
+    await it.stack.restartRunner()
+    say('killed once')
+    await until(async () => (await isUnderWay(begun.rows, 0.3, rows)) && isUnderWay(begun.objects, 0.2, objects), 'a third', 3e6)
+    const quietAfterSeconds = await pauseAll(it, dir, runs)
+    say(`paused: quiet after ${quietAfterSeconds} s`)
+    for (const run of runs) await ask(it, 'resume', { run })
+    await sleep(1500)
+    await it.stack.restartRunner()
+    say('resumed and killed again')
+    const accounts = { objects: await accountOf(it, begun.objects), rows: await accountOf(it, begun.rows) }
+    seconds.backfill = lap()
+    say(`backfilled after ${seconds.backfill} s`)
+    const published = live.keys.slice(marked)
+    await live.stop()
+    const lagAlarms = await alarms.stop()
+    const last = live.keys.at(-1)!
+    await until(async () => {
+      for await (const _ of it.store.list(`objects/${bucket}/${last}/`)) return true
+      return false
+    }, 'the last object')
+    await sleep(3000)
+    const proof = await prove(it)
+    const result = {
+      estimates,
+      accounts,
+      quietAfterSeconds,
+      missing: await missingOf(it, objects),
+      ...proof,
+      lagAlarms,
+      live: await lagsOf(it, published),
+      before: await lagsOf(it, live.keys.slice(0, marked)),
+    }
+    seconds.prove = lap()
+    return { ...result, seconds }
+  } finally {
+    await it.stop()
+  }
+}
