@@ -12,7 +12,8 @@ import { noise, until } from '../support/stack.ts'
 
 /** What was there before is brought in while production goes on, killed twice, paused and resumed. */
 
-export type BackfillRunOptions = { objects: number; rows: number; say?: (line: string) => void }
+/** `seconds` is what both take at least, by their limits. */
+export type BackfillRunOptions = { objects: number; rows: number; seconds: number; say?: (line: string) => void }
 export type BackfillRunResult = {
   estimates: Record<'objects' | 'rows', Record<string, number>>
   accounts: Record<'objects' | 'rows', Report>
@@ -32,6 +33,7 @@ export type BackfillRunResult = {
 
 const speed = 15
 const liveEveryMs = 250
+const patienceMs = 4 * 3_600_000
 const bodyBytes = 2048
 
 /** One in ten is another one's content. */
@@ -61,6 +63,8 @@ const startLive = (it: BackfillStack, rows: number): Live => {
     }
   }
   const writing = write()
+  // Told by stop().
+  writing.catch(() => undefined)
   return {
     keys,
     mark: () => keys.length,
@@ -96,6 +100,8 @@ const estimateOf = async (it: BackfillStack, spec: Spec): Promise<Record<string,
   return answer.estimate
 }
 
+type ListedAlarm = { name: string; state: string }
+
 /** Alarms of lag that are in ALARM at any look. */
 const watchAlarms = (it: BackfillStack): { stop(): Promise<string[]> } => {
   const seen = new Set<string>()
@@ -103,7 +109,7 @@ const watchAlarms = (it: BackfillStack): { stop(): Promise<string[]> } => {
   const watch = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       const url = `${it.stack.clouds.endpoints.cloudwatch}/_lifeboat/alarms`
-      const listed = (await (await fetch(url)).json()) as { name: string; state: string }[]
+      const listed = (await fetch(url).then(async (answer) => answer.json()).catch(() => [])) as ListedAlarm[]
       for (const { name, state } of listed)
         if (/-(objects|rows)-lag$/.test(name) && state === 'ALARM') seen.add(name)
       await sleep(1000)
@@ -155,7 +161,7 @@ const accountOf = async (it: BackfillStack, run: string): Promise<Report> => {
       return answer.run.report === undefined ? undefined : answer
     },
     async () => `the backfill to end: ${JSON.stringify((await ask(it, 'show', { run })).run)}`,
-    3_600_000,
+    patienceMs,
   )
   const name = shown.report!
   return parseRecord(reportSchema, name, (await it.store.read(name))!)
@@ -196,10 +202,11 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
     return seconds
   }
   const it = await startBackfillStack(dir, { bodies: bodies(objects), rows, speed, redeliverSeconds: 5 })
+  let live: Live | undefined
   try {
     const seconds = { fill: lap(), backfill: 0, prove: 0 }
     say(`filled and deployed after ${seconds.fill} s`)
-    const live = startLive(it, rows)
+    live = startLive(it, rows)
     await sleep(5000)
     const alarms = watchAlarms(it)
     const marked = live.mark()
@@ -210,19 +217,20 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
     } satisfies Record<string, Spec>
     const estimates = { objects: await estimateOf(it, specs.objects), rows: await estimateOf(it, specs.rows) }
     say(`estimated: ${JSON.stringify(estimates)}`)
+    const limitsOf = (items: number) => ({ items: items / options.seconds })
     const begun = {
-      objects: (await ask(it, 'start', { spec: specs.objects, estimate: estimates.objects })).run.id,
-      rows: (await ask(it, 'start', { spec: specs.rows, estimate: estimates.rows })).run.id,
+      objects: (await ask(it, 'start', { spec: specs.objects, estimate: estimates.objects, limits: limitsOf(objects) })).run.id,
+      rows: (await ask(it, 'start', { spec: specs.rows, estimate: estimates.rows, limits: limitsOf(rows) })).run.id,
     }
     const runs = [begun.objects, begun.rows]
     const isUnderWay = async (run: string, share: number, of: number): Promise<boolean> => {
       const { counts, status } = (await ask(it, 'show', { run })).run
       return status !== 'running' || (counts['read'] ?? 0) > share * of
     }
-    await until(async () => (await isUnderWay(begun.rows, 0.1, rows)) && isUnderWay(begun.objects, 0.1, objects), 'a tenth', 3e6)
+    await until(async () => (await isUnderWay(begun.rows, 0.1, rows)) && isUnderWay(begun.objects, 0.1, objects), 'a tenth', patienceMs)
     await it.stack.restartRunner()
     say('killed once')
-    await until(async () => (await isUnderWay(begun.rows, 0.3, rows)) && isUnderWay(begun.objects, 0.2, objects), 'a third', 3e6)
+    await until(() => isUnderWay(begun.rows, 0.3, rows), 'a third of the rows', patienceMs)
     const quietAfterSeconds = await pauseAll(it, dir, runs)
     say(`paused: quiet after ${quietAfterSeconds} s`)
     for (const run of runs) await ask(it, 'resume', { run })
@@ -255,6 +263,7 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
     seconds.prove = lap()
     return { ...result, seconds }
   } finally {
+    await live?.stop().catch(() => undefined)
     await it.stop()
   }
 }
