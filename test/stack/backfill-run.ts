@@ -3,6 +3,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { PoolStats } from '../../local/lambda/pool.ts'
 import type { Shown } from '../../shared/backfill/control.ts'
 import type { Spec } from '../../shared/backfill/run.ts'
 import { objectManifestSchema, parseRecord } from '../../shared/weights/manifest.ts'
@@ -154,6 +155,16 @@ const pauseAll = async (it: BackfillStack, dir: string, runs: readonly string[])
   return (movedAt - startedAt) / 1000
 }
 
+const workers = /-(backfill|copySegment|commitObject)$/
+
+/** SIGKILLs every instance that the backfill works in; what measures the lag goes on. */
+const killWorkers = async (it: BackfillStack): Promise<number> => {
+  const stats = (await (await fetch(`${it.stack.runner().url}/_lifeboat/stats`)).json()) as Record<string, PoolStats>
+  const pids = Object.entries(stats).flatMap(([name, pool]) => (workers.test(name) ? pool.pids : []))
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
+  return pids.length
+}
+
 const accountOf = async (it: BackfillStack, run: string): Promise<Report> => {
   const { run: shown } = await until(
     async () => {
@@ -228,15 +239,13 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
       return status !== 'running' || (counts['read'] ?? 0) > share * of
     }
     await until(async () => (await isUnderWay(begun.rows, 0.1, rows)) && isUnderWay(begun.objects, 0.1, objects), 'a tenth', patienceMs)
-    await it.stack.restartRunner()
-    say('killed once')
+    say(`killed ${await killWorkers(it)} instances`)
     await until(() => isUnderWay(begun.rows, 0.3, rows), 'a third of the rows', patienceMs)
     const quietAfterSeconds = await pauseAll(it, dir, runs)
     say(`paused: quiet after ${quietAfterSeconds} s`)
     for (const run of runs) await ask(it, 'resume', { run })
     await sleep(1500)
-    await it.stack.restartRunner()
-    say('resumed and killed again')
+    say(`resumed, and killed ${await killWorkers(it)} instances`)
     const accounts = { objects: await accountOf(it, begun.objects), rows: await accountOf(it, begun.rows) }
     seconds.backfill = lap()
     say(`backfilled after ${seconds.backfill} s`)
