@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import type { BackfillRequest } from '../../shared/backfill/control.ts'
 import { tallySchema } from '../../shared/backfill/estimate.ts'
-import { specSchema, statuses } from '../../shared/backfill/run.ts'
+import { limitsSchema, specSchema, statuses } from '../../shared/backfill/run.ts'
 import { FunctionError } from '../../shared/errors.ts'
 import { reportSchema } from '../../shared/proof/report.ts'
 import { type CliContext, type GlobalOptions, loadConfig } from '../context.ts'
@@ -14,6 +14,7 @@ const numbers = z.record(z.string(), z.number())
 const shownSchema = z.object({
   id: z.string(),
   spec: specSchema,
+  limits: limitsSchema,
   status: z.enum(statuses),
   startedAt: z.number(),
   endedAt: z.number().optional(),
