@@ -29,10 +29,13 @@ export type BackfillRunResult = {
   /** Of objects published meanwhile, in ms. */
   live: { count: number; p50: number; p99: number }
   before: { count: number; p50: number; p99: number }
-  seconds: { fill: number; backfill: number; prove: number }
+  seconds: { fill: number; quiet: number; backfill: number; prove: number }
 }
 
-const speed = 15
+/** A minute of schedules and of CloudWatch takes 6 s. */
+const speed = 10
+/** After a kill, its messages come again within this, live ones too: how late those are says nothing of the backfill. */
+const afterKillMs = 15_000
 const liveEveryMs = 250
 const patienceMs = 4 * 3_600_000
 const bodyBytes = 2048
@@ -45,17 +48,17 @@ function* bodies(objects: number): Generator<[string, Buffer]> {
   }
 }
 
-type Live = { stop(): Promise<void>; mark(): number; keys: string[] }
+type Live = { stop(): Promise<void>; keys: { key: string; at: number }[] }
 
 /** Publishes and changes all the time. */
 const startLive = (it: BackfillStack, rows: number): Live => {
-  const keys: string[] = []
+  const keys: Live['keys'] = []
   let isStopped = false
   const write = async (): Promise<void> => {
     for (let turn = 1; !isStopped; turn += 1) {
       const key = `live/weights-${turn}.bin`
       await it.stack.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: noise(-turn, 4096) }))
-      keys.push(key)
+      keys.push({ key, at: Date.now() })
       const index = (turn * 7919) % rows
       await it.dynamodb.send(new PutItemCommand({ TableName: table, Item: itemOf(index, turn) }))
       const { pk, sk } = itemOf((turn * 104_729) % rows)
@@ -68,7 +71,6 @@ const startLive = (it: BackfillStack, rows: number): Live => {
   writing.catch(() => undefined)
   return {
     keys,
-    mark: () => keys.length,
     stop: async () => {
       isStopped = true
       await writing
@@ -76,9 +78,9 @@ const startLive = (it: BackfillStack, rows: number): Live => {
   }
 }
 
-const lagsOf = async (it: BackfillStack, keys: readonly string[]) => {
+const lagsOf = async (it: BackfillStack, keys: Live['keys']) => {
   const lags: number[] = []
-  for (const key of keys)
+  for (const { key } of keys)
     for await (const { name } of it.store.list(`objects/${bucket}/${key}/`)) {
       const { sealedAt, source } = parseRecord(objectManifestSchema, name, (await it.store.read(name))!)
       lags.push(Date.parse(sealedAt) - Date.parse(source.lastModified))
@@ -103,20 +105,31 @@ const estimateOf = async (it: BackfillStack, spec: Spec): Promise<Record<string,
 
 type ListedAlarm = { name: string; state: string }
 
+const lagAlarms = async (it: BackfillStack): Promise<ListedAlarm[]> => {
+  const answer = await fetch(`${it.stack.clouds.endpoints.cloudwatch}/_lifeboat/alarms`)
+  const listed = (await answer.json()) as ListedAlarm[]
+  return listed.filter(({ name }) => /-(objects|rows)-lag$/.test(name))
+}
+
+/** In the first minutes nothing is measured yet, which alarms take for a breach. */
+const untilQuiet = (it: BackfillStack): Promise<unknown> =>
+  until(async () => {
+    const alarms = await lagAlarms(it)
+    return alarms.length === 2 && alarms.every(({ state }) => state === 'OK')
+  }, 'the alarms of lag to be OK')
+
 /** Alarms of lag that are in ALARM at any look. */
 const watchAlarms = (it: BackfillStack): { stop(): Promise<string[]> } => {
   const seen = new Set<string>()
   const stopping = new AbortController()
   const watch = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
-      const url = `${it.stack.clouds.endpoints.cloudwatch}/_lifeboat/alarms`
-      const listed = (await fetch(url).then(async (answer) => answer.json()).catch(() => [])) as ListedAlarm[]
-      for (const { name, state } of listed)
-        if (/-(objects|rows)-lag$/.test(name) && state === 'ALARM') seen.add(name)
+      for (const { name, state } of await lagAlarms(it)) if (state === 'ALARM') seen.add(name)
       await sleep(1000)
     }
   }
   const watching = watch()
+  watching.catch(() => undefined)
   return {
     stop: async () => {
       stopping.abort()
@@ -215,13 +228,12 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
   const it = await startBackfillStack(dir, { bodies: bodies(objects), rows, speed, redeliverSeconds: 5 })
   let live: Live | undefined
   try {
-    const seconds = { fill: lap(), backfill: 0, prove: 0 }
+    const seconds = { fill: lap(), quiet: 0, backfill: 0, prove: 0 }
     say(`filled and deployed after ${seconds.fill} s`)
     live = startLive(it, rows)
-    await sleep(5000)
+    await untilQuiet(it)
     const alarms = watchAlarms(it)
-    const marked = live.mark()
-    lap()
+    seconds.quiet = lap()
     const specs = {
       objects: { kind: 'objects', bucket, prefix: 'old/', versions: 'all' },
       rows: { kind: 'table', table, exports: [], segments: 2 },
@@ -229,6 +241,12 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
     const estimates = { objects: await estimateOf(it, specs.objects), rows: await estimateOf(it, specs.rows) }
     say(`estimated: ${JSON.stringify(estimates)}`)
     const limitsOf = (items: number) => ({ items: items / options.seconds })
+    const begunAt = Date.now()
+    const killedAt: number[] = []
+    const kill = async (): Promise<void> => {
+      killedAt.push(Date.now())
+      say(`killed ${await killWorkers(it)} instances`)
+    }
     const begun = {
       objects: (await ask(it, 'start', { spec: specs.objects, estimate: estimates.objects, limits: limitsOf(objects) })).run.id,
       rows: (await ask(it, 'start', { spec: specs.rows, estimate: estimates.rows, limits: limitsOf(rows) })).run.id,
@@ -238,21 +256,25 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
       const { counts, status } = (await ask(it, 'show', { run })).run
       return status !== 'running' || (counts['read'] ?? 0) > share * of
     }
-    await until(async () => (await isUnderWay(begun.rows, 0.1, rows)) && isUnderWay(begun.objects, 0.1, objects), 'a tenth', patienceMs)
-    say(`killed ${await killWorkers(it)} instances`)
+    await until(
+      async () => (await isUnderWay(begun.rows, 0.1, rows)) && isUnderWay(begun.objects, 0.1, objects),
+      'a tenth',
+      patienceMs,
+    )
+    await kill()
     await until(() => isUnderWay(begun.rows, 0.3, rows), 'a third of the rows', patienceMs)
     const quietAfterSeconds = await pauseAll(it, dir, runs)
     say(`paused: quiet after ${quietAfterSeconds} s`)
     for (const run of runs) await ask(it, 'resume', { run })
     await sleep(1500)
-    say(`resumed, and killed ${await killWorkers(it)} instances`)
+    await kill()
     const accounts = { objects: await accountOf(it, begun.objects), rows: await accountOf(it, begun.rows) }
     seconds.backfill = lap()
     say(`backfilled after ${seconds.backfill} s`)
-    const published = live.keys.slice(marked)
+    const endedAt = Date.now()
     await live.stop()
     const lagAlarms = await alarms.stop()
-    const last = live.keys.at(-1)!
+    const { key: last } = live.keys.at(-1)!
     await until(async () => {
       for await (const _ of it.store.list(`objects/${bucket}/${last}/`)) return true
       return false
@@ -266,8 +288,18 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
       missing: await missingOf(it, objects),
       ...proof,
       lagAlarms,
-      live: await lagsOf(it, published),
-      before: await lagsOf(it, live.keys.slice(0, marked)),
+      live: await lagsOf(
+        it,
+        live.keys.filter(
+          ({ at: put }) =>
+            put > begunAt && put < endedAt && killedAt.every((killed) => put < killed - 2000 || put > killed + afterKillMs),
+        ),
+      ),
+      // The first ones wait for functions to start.
+      before: await lagsOf(
+        it,
+        live.keys.filter(({ at: put }) => put < begunAt - 2000).slice(20),
+      ),
     }
     seconds.prove = lap()
     return { ...result, seconds }
@@ -275,4 +307,31 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
     await live?.stop().catch(() => undefined)
     await it.stop()
   }
+}
+
+const near = (estimated: number | undefined, found: number | undefined): boolean =>
+  Math.abs((estimated ?? 0) / (found ?? 0) - 1) <= 0.15
+
+/** What is wrong with a run. */
+export const judgeBackfillRun = (run: BackfillRunResult, { objects, rows }: BackfillRunOptions): string[] => {
+  const { accounts, estimates } = run
+  const problems: string[] = []
+  const expected = (isFine: boolean, what: string): void => {
+    if (!isFine) problems.push(what)
+  }
+  expected(run.missing === 0, `${run.missing} of ${objects} objects have no manifest`)
+  expected(run.validated?.outcome === 'passed', `validate ${run.validated?.outcome ?? 'reported nothing'}`)
+  expected(run.compared?.outcome === 'passed', `the comparison ${run.compared?.outcome ?? 'reported nothing'}`)
+  expected(accounts.objects.counts['done'] === objects, `${accounts.objects.counts['done']} objects are done`)
+  const { done = 0, newer = 0, alreadyThere = 0, read = 0 } = accounts.rows.counts
+  expected(done + newer + alreadyThere === read && read > rows / 2, `${read} items were read, ${done} written`)
+  for (const [name, account] of Object.entries(accounts)) {
+    expected(account.outcome === 'passed', `the backfill of ${name} ${account.outcome}`)
+    const estimate = estimates[name as keyof typeof estimates]
+    for (const bytes of ['bytesRead', 'bytesSent'])
+      expected(near(estimate[bytes], account.counts[bytes]), `${name}: ${bytes} ${account.counts[bytes]}, estimated ${estimate[bytes]}`)
+  }
+  expected(run.quietAfterSeconds < 10, `paused, it sent for ${run.quietAfterSeconds} s`)
+  expected(run.lagAlarms.length === 0, `in alarm: ${run.lagAlarms.join(', ')}`)
+  return problems
 }
