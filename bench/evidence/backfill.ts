@@ -22,7 +22,10 @@ const backfillOf = (options: { objects: number; rows: number; seconds: number })
         liveLagBeforeMs: before,
         objectsCounted: accounts.objects.counts,
         rowsCounted: accounts.rows.counts,
-        objectsEstimated: { bytesRead: estimates.objects['bytesRead'] ?? 0, bytesSent: estimates.objects['bytesSent'] ?? 0 },
+        objectsEstimated: {
+          bytesRead: estimates.objects['bytesRead'] ?? 0,
+          bytesSent: estimates.objects['bytesSent'] ?? 0,
+        },
         rowsEstimated: { bytesRead: estimates.rows['bytesRead'] ?? 0, bytesSent: estimates.rows['bytesSent'] ?? 0 },
         manifestsValidated: validated?.counts['manifests'] ?? 0,
         rowsCompared: compared?.counts['items'] ?? 0,

@@ -39,7 +39,11 @@ export const answers = {
 }
 
 /** Without the word that every request begins with. */
-type Request = BackfillRequest extends infer One ? (One extends { lifeboat: 'backfill' } ? Omit<One, 'lifeboat'> : never) : never
+type Request = BackfillRequest extends infer One
+  ? One extends { lifeboat: 'backfill' }
+    ? Omit<One, 'lifeboat'>
+    : never
+  : never
 
 export type Asker = { name: string; ask<T>(schema: z.ZodType<T>, request: Request): Promise<T> }
 

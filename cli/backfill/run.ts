@@ -30,7 +30,9 @@ const readPrices = async (context: CliContext, { prices }: BackfillOptions): Pro
   try {
     given = JSON.parse(await readFile(file, 'utf8'))
   } catch (cause) {
-    throw new InvalidInputError(`--prices: ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new InvalidInputError(`--prices: ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    })
   }
   pricesOf(given)
   return given as Numbers
@@ -138,7 +140,9 @@ export const listBackfills = (context: CliContext, options: GlobalOptions): Prom
   })
 
 export const showBackfill = (context: CliContext, options: GlobalOptions, run: string): Promise<void> =>
-  withAsker(context, options, async ({ ask }) => print(context, options, await ask(answers.run, { action: 'show', run })))
+  withAsker(context, options, async ({ ask }) =>
+    print(context, options, await ask(answers.run, { action: 'show', run })),
+  )
 
 /** A cancelled one is waited for: its report says where it was left. */
 export const changeBackfill = (

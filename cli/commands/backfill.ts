@@ -19,7 +19,11 @@ const parseBytes = (text: string): number => {
   return Math.max(1, Math.round(Number(digits) * 1024 ** ' KMG'.indexOf(unit.toUpperCase() || ' ')))
 }
 
-const limitsOf = ({ itemsPerSecond: items, bytesPerSecond: bytes, readUnitsPerSecond: readUnits }: LimitOptions): Limits => ({
+const limitsOf = ({
+  itemsPerSecond: items,
+  bytesPerSecond: bytes,
+  readUnitsPerSecond: readUnits,
+}: LimitOptions): Limits => ({
   ...(items === undefined ? {} : { items }),
   ...(bytes === undefined ? {} : { bytes }),
   ...(readUnits === undefined ? {} : { readUnits }),
@@ -84,7 +88,9 @@ Examples:
   lifeboat backfill objects s3://my-models/ --dry-run
   lifeboat backfill objects s3://my-models/llama/ --bytes-per-second 50M`,
     )
-    .action((url: string, _options, command: Command) => objects(context, url, command.optsWithGlobals<ObjectsOptions>()))
+    .action((url: string, _options, command: Command) =>
+      objects(context, url, command.optsWithGlobals<ObjectsOptions>()),
+    )
   withRunOptions(backfill.command('table'))
     .description('items of a table, by a scan or from an export')
     .argument('<table>', 'a table of the configuration')

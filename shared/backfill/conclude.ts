@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { mapInOrder } from '../bounded.ts'
 import { concludeReport, type Report } from '../proof/report.ts'
 import { toBytes } from '../weights/manifest.ts'
@@ -60,17 +61,23 @@ const reportOf = (run: Run, parts: readonly Part[], endedAtMs: number): Report =
   return { ...report, backfill: { run: run.id, status: run.status, where, estimate: run.estimate, spent } }
 }
 
-/** Once every part has ended: the run is closed and its report written, under a name that follows from the run. */
+const isOpen = ({ status }: Run): boolean => status === 'running' || status === 'paused'
+
+/**
+ * Once every part has ended: the run is closed and its report written. The name follows from the run and its end, so that of
+ * two parts that end at once, and of a call that dies in between, there is one report.
+ */
 export const conclude = async (deps: BackfillDeps, id: string): Promise<void> => {
   const { clock, telemetry } = deps.weights
-  const run = await requireRun(deps.state, id)
-  const parts = await readParts(deps.state, run)
-  if (run.report !== undefined || parts.some(({ phase }) => phase !== 'ended')) return
-  const status = run.status === 'running' || run.status === 'paused' ? 'done' : run.status
-  const endedAt = run.endedAt ?? clock.now()
-  const report = reportOf({ ...run, status }, parts, endedAt)
-  const name = `reports/backfill/${new Date(run.startedAt).toISOString()}-${id}.json`
+  const before = await requireRun(deps.state, id)
+  const parts = await readParts(deps.state, before)
+  if (before.report !== undefined || parts.some(({ phase }) => phase !== 'ended')) return
+  const { run } = await changeRun(deps.state, id, (now) =>
+    isOpen(now) ? { ...now, status: 'done', endedAt: clock.now() } : undefined,
+  )
+  const report = reportOf(run, parts, run.endedAt ?? run.startedAt)
+  const name = `reports/backfill/${report.endedAt}-${hash('sha256', id, 'hex').slice(0, 16)}.json`
   await deps.store.create(name, toBytes(report), { contentType: 'application/json' })
-  await changeRun(deps.state, id, (now) => (now.report === undefined ? { ...now, status, endedAt, report: name } : undefined))
-  telemetry.log('info', `backfill ${status}`, { stage: 'backfill', run: id, report: name, ...report.counts })
+  await changeRun(deps.state, id, (now) => (now.report === undefined ? { ...now, report: name } : undefined))
+  telemetry.log('info', `backfill ${run.status}`, { stage: 'backfill', run: id, report: name, ...report.counts })
 }

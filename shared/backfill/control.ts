@@ -110,7 +110,8 @@ export const send = (deps: BackfillDeps, run: Run): Promise<number> =>
     })),
   )
 
-const idOf = (now: number, nonce: string): string => `${new Date(now).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}-${nonce}`
+const idOf = (now: number, nonce: string): string =>
+  `${new Date(now).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}-${nonce}`
 
 type Start = Extract<BackfillRequest, { action: 'start' }>
 

@@ -135,7 +135,12 @@ const dryStore = ({ chunks, clock, random, telemetry }: WeightsDeps) => {
 type Sampled = { objects: number; bytes: number; sent: number; chunks: number }
 
 /** Reads and encodes what is sampled, as a copy would: what is sent of it, and what is there already or comes twice. */
-const readSample = async (weights: WeightsDeps, spec: ObjectsSpec, tally: Tally, deadline: Deadline): Promise<Sampled> => {
+const readSample = async (
+  weights: WeightsDeps,
+  spec: ObjectsSpec,
+  tally: Tally,
+  deadline: Deadline,
+): Promise<Sampled> => {
   const dry = dryStore(weights)
   const total: Sampled = { objects: 0, bytes: 0, sent: 0, chunks: 0 }
   let readBytes = 0
@@ -204,7 +209,8 @@ const estimateObjects = async (
     sampleBytes: sample.bytes,
     sampleSent: Math.round(sample.sent),
   }
-  const notes = tally.unreplicable > 0 ? [`${tally.unreplicable} cannot be read: archived, or from before versions`] : []
+  const notes =
+    tally.unreplicable > 0 ? [`${tally.unreplicable} cannot be read: archived, or from before versions`] : []
   return { kind: 'estimated', estimate: { ...accountOf(spec, work, pricesOf(prices)), ...counts }, notes }
 }
 

@@ -182,9 +182,7 @@ export const objectsPage = async (
   const wanted = entries.filter(({ etag, isLatest }) => etag !== undefined && (versions === 'all' || isLatest))
   add(part, 'pages', 1)
   add(part, 'read', wanted.length)
-  const looks = await toArray(
-    mapInOrder(wanted, lookupsInFlight, (entry) => look(weights, run, { bucket, entry })),
-  )
+  const looks = await toArray(mapInOrder(wanted, lookupsInFlight, (entry) => look(weights, run, { bucket, entry })))
   let bytes = 0
   for (const [index, looked] of looks.entries()) {
     const entry = wanted[index]

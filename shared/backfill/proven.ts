@@ -23,7 +23,8 @@ export const provenSince = async (
 ): Promise<number> => {
   const rule = deps.config.tables.find(({ name }) => name === table)
   const stream = rule?.streams.toSorted((a, b) => a.epoch - b.epoch).at(-1)
-  if (!rule || !stream) throw new NotConfiguredError(`table ${table} is not configured: add it to tables in lifeboat.yml`)
+  if (!rule || !stream)
+    throw new NotConfiguredError(`table ${table} is not configured: add it to tables in lifeboat.yml`)
   const { streamArn } = await deps.scan.about(table)
   if (streamArn === undefined)
     throw new RefusedError(

@@ -118,7 +118,10 @@ export const dollarsOf = (quantities: Quantities, prices: Prices): Dollars => {
 export const accountOf = (spec: Spec, work: Work, prices: Prices): Record<string, number> => {
   const quantities = quantitiesOf(spec, work)
   const { total, ...dollars } = dollarsOf(quantities, prices)
-  const named = Object.entries(dollars).map(([name, value]) => [`dollars${name[0]?.toUpperCase()}${name.slice(1)}`, value])
+  const named = Object.entries(dollars).map(([name, value]) => [
+    `dollars${name[0]?.toUpperCase()}${name.slice(1)}`,
+    value,
+  ])
   const { seconds, lambdaGbSeconds, egressGb: _egress, ...requests } = quantities
   return {
     ...work,

@@ -91,8 +91,7 @@ export const addRun = async (state: State, run: Run, part: Part, seen: readonly 
   const { runs, version } = await readIds(state)
   if (runs.length !== seen.length || runs.some((id, index) => id !== seen[index])) return false
   await state.write(runName(run.id), run, undefined)
-  for (let index = 0; index < run.parts; index += 1)
-    await writePart(state, run.id, index, { part, version: undefined })
+  for (let index = 0; index < run.parts; index += 1) await writePart(state, run.id, index, { part, version: undefined })
   return state.write(listName, { runs: [run.id, ...runs].slice(0, listedMax) }, version)
 }
 

@@ -99,8 +99,7 @@ export const add = (part: Pick<Part, 'counts'>, name: string, count: number): vo
 export const refuse = (part: Part, subject: string, detail: string): void => {
   part.refusedTotal += 1
   add(part, 'refused', 1)
-  if (part.refused.length < refusedKeptMax)
-    part.refused.push({ kind: 'unreplicable', subject, detail, repaired: 'no' })
+  if (part.refused.length < refusedKeptMax) part.refused.push({ kind: 'unreplicable', subject, detail, repaired: 'no' })
 }
 
 /** What a second backfill of the same thing has in common with the first. */

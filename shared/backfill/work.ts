@@ -54,7 +54,12 @@ const isTable = (run: Run): run is Run & { spec: TableSpec } => run.spec.kind ==
 
 type Step = { done: PageDone } | 'waits' | 'others' | 'ended'
 
-const objectsStep = async (deps: BackfillDeps, run: Run & { spec: ObjectsSpec }, part: Part, pace: Pace): Promise<Step> => {
+const objectsStep = async (
+  deps: BackfillDeps,
+  run: Run & { spec: ObjectsSpec },
+  part: Part,
+  pace: Pace,
+): Promise<Step> => {
   await resendStalled(deps.weights, run, part)
   await settleObjects(deps.weights, part)
   if (part.phase === 'settle') return part.inFlight.length === 0 ? 'ended' : 'waits'
@@ -100,11 +105,7 @@ const metrics = (deps: BackfillDeps, before: Part['counts'], part: Part): void =
   }
 }
 
-const step = async (
-  deps: BackfillDeps,
-  run: Run,
-  at: { part: Part; index: number; pace: Pace },
-): Promise<Step> => {
+const step = async (deps: BackfillDeps, run: Run, at: { part: Part; index: number; pace: Pace }): Promise<Step> => {
   if (isObjects(run)) return objectsStep(deps, run, at.part, at.pace)
   return isTable(run) ? rowsStep(deps, run, at) : 'ended'
 }

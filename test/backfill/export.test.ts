@@ -29,7 +29,11 @@ const target = (id: string, more: Partial<ExportedTable> = {}): ExportedTable =>
   put: async (key, body) => world.world.source.put(bucket, key, body).etag,
   ...more,
 })
-const itemOf = (index: number, value = index): Item => ({ pk: { S: `p${index}` }, n: { N: String(value) }, s: { SS: ['b', 'a'] } })
+const itemOf = (index: number, value = index): Item => ({
+  pk: { S: `p${index}` },
+  n: { N: String(value) },
+  s: { SS: ['b', 'a'] },
+})
 const keyOf = (index: number): Item => ({ pk: { S: `p${index}` } })
 const items = (count: number): Item[] => Array.from({ length: count }, (_, index) => itemOf(index))
 const specOf = (...exports: string[]) => ({ ...tableSpec, exports }) as typeof tableSpec
@@ -40,7 +44,9 @@ const cellsOf = async (rows: BackfillWorld['rows']): Promise<string[]> => {
   const all: string[] = []
   for await (const { key, cells, marker } of rows.scan(table, { start: Buffer.alloc(0) }))
     if (marker?.tombstone === false)
-      all.push(`${Buffer.from(key).toString('hex')} ${JSON.stringify([...cells].map(([name, value]) => [name, Buffer.from(value).toString('hex')]))}`)
+      all.push(
+        `${Buffer.from(key).toString('hex')} ${JSON.stringify([...cells].map(([name, value]) => [name, Buffer.from(value).toString('hex')]))}`,
+      )
   return all
 }
 const begun = (...exports: string[]): Promise<unknown> => world.start(specOf(...exports))
@@ -115,7 +121,11 @@ describe('a backfill from an export', () => {
   })
 
   it('is refused where it is of another table, account or region', async () => {
-    const others = [arnOf('others'), arnOf(table).replace(account, '999999999999'), arnOf(table).replace('eu-west-1', 'us-east-1')]
+    const others = [
+      arnOf('others'),
+      arnOf(table).replace(account, '999999999999'),
+      arnOf(table).replace('eu-west-1', 'us-east-1'),
+    ]
     for (const [index, tableArn] of others.entries()) {
       const url = await writeFullExport(target(`o${index}`, { tableArn }), items(1), now - minuteMs)
       await expect(begun(url)).rejects.toThrow(RefusedError)
@@ -126,7 +136,11 @@ describe('a backfill from an export', () => {
   it('is refused where it is not complete', async () => {
     const url = await writeFullExport(target('1'), items(9), now - minuteMs)
     world.world.source.delete(bucket, 'AWSDynamoDB/1/data/file1.json.gz', 'x')
-    for (const key of ['AWSDynamoDB/1/data/file1.json.gz', 'AWSDynamoDB/1/manifest-files.json', 'AWSDynamoDB/1/manifest-summary.json']) {
+    for (const key of [
+      'AWSDynamoDB/1/data/file1.json.gz',
+      'AWSDynamoDB/1/manifest-files.json',
+      'AWSDynamoDB/1/manifest-summary.json',
+    ]) {
       const before = world.deps.weights.source
       world.deps.weights.source = {
         ...before,
@@ -175,7 +189,10 @@ describe('a backfill from an export', () => {
     world.world.tick(25 * 86_400_000)
     await world.ask({ action: 'resume', run })
     await world.settle()
-    expect(await world.run(run)).toMatchObject({ status: 'failed', why: expect.stringContaining('more than 25 days ago') })
+    expect(await world.run(run)).toMatchObject({
+      status: 'failed',
+      why: expect.stringContaining('more than 25 days ago'),
+    })
   })
 
   it('is refused where changes between two of them are in none, and without a full one', async () => {

@@ -110,10 +110,12 @@ describe('a backfill of objects', () => {
     await it_.settle()
     const report = await it_.report(run)
     expect(report).toMatchObject({ outcome: 'failed', findingsTotal: 2, counts: { done: 2, refused: 2, read: 4 } })
-    expect(report.findings.map(({ subject, detail }) => `${subject.replace(/#.*/, '')}: ${detail}`).toSorted()).toEqual([
-      's3://models/old/1: the key is denied',
-      's3://models/old/cold: archived: restore it in S3, then backfill it again',
-    ])
+    expect(report.findings.map(({ subject, detail }) => `${subject.replace(/#.*/, '')}: ${detail}`).toSorted()).toEqual(
+      [
+        's3://models/old/1: the key is denied',
+        's3://models/old/cold: archived: restore it in S3, then backfill it again',
+      ],
+    )
   })
 
   it('finds by a read that the key of an encrypted object is denied', async () => {
@@ -237,7 +239,8 @@ describe('a backfill of objects', () => {
     const run = await it_.start(objectsSpec)
     const { workQueue } = it_.deps.weights
     it_.deps.weights.workQueue = {
-      send: async (messages) => workQueue.send((await toArray(wrap(messages))).filter(({ source }) => source.key !== 'old/1')),
+      send: async (messages) =>
+        workQueue.send((await toArray(wrap(messages))).filter(({ source }) => source.key !== 'old/1')),
     }
     await it_.settle()
     const report = await it_.report(run)
@@ -247,7 +250,9 @@ describe('a backfill of objects', () => {
 
   it('refuses a bucket that is not configured, a prefix with nothing under it, and one that overlaps', async () => {
     await aged(() => old(1))
-    await expect(it_.start({ ...objectsSpec, bucket: 'foreign' } as typeof objectsSpec)).rejects.toThrow(NotConfiguredError)
+    await expect(it_.start({ ...objectsSpec, bucket: 'foreign' } as typeof objectsSpec)).rejects.toThrow(
+      NotConfiguredError,
+    )
     await expect(it_.start({ ...objectsSpec, prefix: 'none/' } as typeof objectsSpec)).rejects.toThrow(
       new RefusedError('there is nothing under s3://models/none/'),
     )

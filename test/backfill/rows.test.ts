@@ -76,7 +76,11 @@ describe('a backfill of a table', () => {
 
   it('lists items that Bigtable cannot hold, and writes the rest', async () => {
     fill(3)
-    world.put({ pk: { S: 'wide' }, m: { L: Array.from({ length: 1 }, () => ({ S: 'x' })) }, ...Object.fromEntries(Array.from({ length: 100_001 }, (_, index) => [`a${index}`, { BOOL: true as const }])) })
+    world.put({
+      pk: { S: 'wide' },
+      m: { L: Array.from({ length: 1 }, () => ({ S: 'x' })) },
+      ...Object.fromEntries(Array.from({ length: 100_001 }, (_, index) => [`a${index}`, { BOOL: true as const }])),
+    })
     const run = await world.start(tableSpec)
     await world.settle()
     const report = await world.report(run)
@@ -134,7 +138,9 @@ describe('a backfill of a table', () => {
     }
     expect(await world.step()).toBe('stopped')
     expect(await world.counts(run)).toMatchObject({ read: 100 })
-    expect((await world.ask({ action: 'show', run })) as object).toMatchObject({ run: { status: 'paused', where: [/.*/] } })
+    expect((await world.ask({ action: 'show', run })) as object).toMatchObject({
+      run: { status: 'paused', where: [/.*/] },
+    })
     world.deps.wait = wait
     await world.ask({ action: 'resume', run })
     await world.settle()

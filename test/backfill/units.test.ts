@@ -27,7 +27,10 @@ describe('units of backfills', () => {
   it('go to a queue of their own, many in order', async () => {
     const [live, backfill] = [createMemoryQueue<Unit>(), createMemoryQueue<Unit>()]
     type Unit = { index: number; backfill?: string }
-    const units = Array.from({ length: 1203 }, (_, index): Unit => ({ index, ...(index % 3 === 0 ? { backfill: 'a' } : {}) }))
+    const units = Array.from({ length: 1203 }, (_, index): Unit => ({
+      index,
+      ...(index % 3 === 0 ? { backfill: 'a' } : {}),
+    }))
     expect(await createRoutedQueue(live, backfill).send(units)).toBe(1203)
     const indexes = ({ messages }: typeof live): number[] => messages.map((text) => (JSON.parse(text) as Unit).index)
     expect(indexes(backfill)).toEqual(units.filter(({ index }) => index % 3 === 0).map(({ index }) => index))
@@ -79,7 +82,10 @@ describe('runs', () => {
 
   it('two that are begun on one sight of the list are one', async () => {
     const state = createMemoryProofState()
-    const begun = [await addRun(state, run, newPart(0), []), await addRun(state, { ...run, id: 'run-2' }, newPart(0), [])]
+    const begun = [
+      await addRun(state, run, newPart(0), []),
+      await addRun(state, { ...run, id: 'run-2' }, newPart(0), []),
+    ]
     expect(begun).toEqual([true, false])
   })
 

@@ -47,10 +47,10 @@ afterEach(async () => {
 })
 
 /** What the function does meanwhile happens while the command waits. */
-const cli = (...args: string[]) =>
-  runCli(['backfill', ...args], { cwd: dir, onWait: () => world.settle() })
+const cli = (...args: string[]) => runCli(['backfill', ...args], { cwd: dir, onWait: () => world.settle() })
 const fill = (count: number): void => {
-  for (let index = 0; index < count; index += 1) world.world.source.put(bucketName, `old/${index}`, noise(3000, index + 1))
+  for (let index = 0; index < count; index += 1)
+    world.world.source.put(bucketName, `old/${index}`, noise(3000, index + 1))
   world.world.tick(60_000)
 }
 const url = `s3://${bucketName}/old/`
@@ -122,7 +122,10 @@ describe('lifeboat backfill', () => {
     expect(first.code).toBe(0)
     const { run } = JSON.parse(first.stdout) as { run: { id: string; limits: object } }
     const { code, stdout, stderr } = await cli('table', 'features', '--segments', '2')
-    expect({ code, joined: stderr.includes(`backfill ${run.id} of the same is running already`) }).toEqual({ code: 0, joined: true })
+    expect({ code, joined: stderr.includes(`backfill ${run.id} of the same is running already`) }).toEqual({
+      code: 0,
+      joined: true,
+    })
     expect(stdout).toContain('20 items looked at: 20 done')
   })
 
@@ -138,7 +141,9 @@ describe('lifeboat backfill', () => {
 
   test('list, show, pause, resume, cancel', async () => {
     fill(3)
-    const started = JSON.parse((await cli('objects', url, '--detach', '--json', '--bytes-per-second', '1M')).stdout) as {
+    const started = JSON.parse(
+      (await cli('objects', url, '--detach', '--json', '--bytes-per-second', '1M')).stdout,
+    ) as {
       run: { id: string; limits: { bytes: number } }
     }
     const { id, limits } = started.run

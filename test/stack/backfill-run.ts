@@ -248,7 +248,8 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
       say(`killed ${await killWorkers(it)} instances`)
     }
     const begun = {
-      objects: (await ask(it, 'start', { spec: specs.objects, estimate: estimates.objects, limits: limitsOf(objects) })).run.id,
+      objects: (await ask(it, 'start', { spec: specs.objects, estimate: estimates.objects, limits: limitsOf(objects) }))
+        .run.id,
       rows: (await ask(it, 'start', { spec: specs.rows, estimate: estimates.rows, limits: limitsOf(rows) })).run.id,
     }
     const runs = [begun.objects, begun.rows]
@@ -292,14 +293,13 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
         it,
         live.keys.filter(
           ({ at: put }) =>
-            put > begunAt && put < endedAt && killedAt.every((killed) => put < killed - 2000 || put > killed + afterKillMs),
+            put > begunAt &&
+            put < endedAt &&
+            killedAt.every((killed) => put < killed - 2000 || put > killed + afterKillMs),
         ),
       ),
       // The first ones wait for functions to start.
-      before: await lagsOf(
-        it,
-        live.keys.filter(({ at: put }) => put < begunAt - 2000).slice(20),
-      ),
+      before: await lagsOf(it, live.keys.filter(({ at: put }) => put < begunAt - 2000).slice(20)),
     }
     seconds.prove = lap()
     return { ...result, seconds }
@@ -329,7 +329,10 @@ export const judgeBackfillRun = (run: BackfillRunResult, { objects, rows }: Back
     expected(account.outcome === 'passed', `the backfill of ${name} ${account.outcome}`)
     const estimate = estimates[name as keyof typeof estimates]
     for (const bytes of ['bytesRead', 'bytesSent'])
-      expected(near(estimate[bytes], account.counts[bytes]), `${name}: ${bytes} ${account.counts[bytes]}, estimated ${estimate[bytes]}`)
+      expected(
+        near(estimate[bytes], account.counts[bytes]),
+        `${name}: ${bytes} ${account.counts[bytes]}, estimated ${estimate[bytes]}`,
+      )
   }
   expected(run.quietAfterSeconds < 10, `paused, it sent for ${run.quietAfterSeconds} s`)
   expected(run.lagAlarms.length === 0, `in alarm: ${run.lagAlarms.join(', ')}`)

@@ -12,5 +12,7 @@ it('brings in what was there before while production goes on, killed twice, paus
   const run = await backfillRun(dir, options)
   expect(judgeBackfillRun(run, options)).toEqual([])
   // Each kill may have a page of each part repeated: of rows these count as there already.
-  expect(run.accounts.rows.counts['alreadyThere'] ?? 0).toBeLessThanOrEqual(2 * 2 * (options.rows / options.seconds / 2))
+  expect(run.accounts.rows.counts['alreadyThere'] ?? 0).toBeLessThanOrEqual(
+    2 * 2 * (options.rows / options.seconds / 2),
+  )
 }, 400_000)

@@ -85,7 +85,11 @@ export const createBackfillWorld = async (
     store: world.store,
     state,
     queue,
-    openRows: async () => ({ rows, keys: items.keys, scan: { ...scan, about: async () => ({ items: items.count(table), bytes: 0, ...about }) } }),
+    openRows: async () => ({
+      rows,
+      keys: items.keys,
+      scan: { ...scan, about: async () => ({ items: items.count(table), bytes: 0, ...about }) },
+    }),
     wait: async (ms) => {
       waitedMs += ms
       world.tick(ms)

@@ -222,7 +222,15 @@ async function* listVersionPages(
   do {
     const at = { KeyMarker: cursor?.key, VersionIdMarker: cursor?.versionId }
     const page = await translated(`list versions of s3://${bucket}/${prefix}`, () =>
-      client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix, ...at, EncodingType: 'url', MaxKeys: entriesMax })),
+      client.send(
+        new ListObjectVersionsCommand({
+          Bucket: bucket,
+          Prefix: prefix,
+          ...at,
+          EncodingType: 'url',
+          MaxKeys: entriesMax,
+        }),
+      ),
     )
     const { NextKeyMarker, NextVersionIdMarker } = page
     cursor = page.IsTruncated
