@@ -14,10 +14,11 @@ import { awsClient } from './wiring-common.ts'
 const loadRows = async ({ dynamodb }: Wiring): Promise<BackfillRowsDeps> => {
   const env = readBackfillRowsEnv()
   const { openRows } = await import('./wiring-rows.ts')
+  const source = createItemSource(dynamodb)
   return {
     rows: openRows(env, new S3Client(awsClient)),
     scan: createTableScan(dynamodb),
-    keys: createItemSource(dynamodb).keys,
+    keys: (table) => source.keys(table),
   }
 }
 

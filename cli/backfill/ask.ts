@@ -45,7 +45,7 @@ type Request = BackfillRequest extends infer One
     : never
   : never
 
-export type Asker = { name: string; ask<T>(schema: z.ZodType<T>, request: Request): Promise<T> }
+export type Asker = { name: string; ask: <T>(schema: z.ZodType<T>, request: Request) => Promise<T> }
 
 export const withAsker = async <T>(
   context: CliContext,

@@ -208,32 +208,27 @@ const show = async (deps: BackfillDeps, run: Run): Promise<BackfillAnswer> => {
   return { run: shown, ...(account ? { account } : {}) }
 }
 
+const changes = { pause, resume, cancel } as const
+
 /** Answers one request. */
 export const control = async (
   deps: BackfillDeps,
   request: BackfillRequest,
   deadline: Deadline,
 ): Promise<BackfillAnswer> => {
-  switch (request.action) {
-    case 'start': {
-      const { run, joined } = await start(deps, request)
-      return { run: await shownOf(deps, run), joined }
-    }
-    case 'estimate':
-      checkConfigured(deps, request.spec)
-      return estimate(deps, request.spec, { from: request.from, prices: request.prices, deadline })
-    case 'list': {
-      const runs: Shown[] = []
-      for (const run of (await readRuns(deps.state)).slice(0, listedMax)) runs.push(await shownOf(deps, run))
-      return { runs }
-    }
-    case 'show':
-      return show(deps, await requireRun(deps.state, request.run))
-    case 'pause':
-      return { run: await shownOf(deps, await pause(deps, request.run)) }
-    case 'resume':
-      return { run: await shownOf(deps, await resume(deps, request.run)) }
-    case 'cancel':
-      return { run: await shownOf(deps, await cancel(deps, request.run)) }
+  if (request.action === 'estimate') {
+    checkConfigured(deps, request.spec)
+    return estimate(deps, request.spec, { from: request.from, prices: request.prices, deadline })
   }
+  if (request.action === 'start') {
+    const { run, joined } = await start(deps, request)
+    return { run: await shownOf(deps, run), joined }
+  }
+  if (request.action === 'list') {
+    const runs: Shown[] = []
+    for (const run of (await readRuns(deps.state)).slice(0, listedMax)) runs.push(await shownOf(deps, run))
+    return { runs }
+  }
+  if (request.action === 'show') return show(deps, await requireRun(deps.state, request.run))
+  return { run: await shownOf(deps, await changes[request.action](deps, request.run)) }
 }

@@ -4,7 +4,7 @@ import { ConflictError, RefusedError } from '../errors.ts'
 import { scannedBytes } from '../features/backfill-row.ts'
 import { itemKeyOf, ruleOfTable } from '../features/change.ts'
 import { forEachBounded } from '../bounded.ts'
-import type { BlobStore, SourceVersionEntry } from '../ports.ts'
+import type { BlobStat, BlobStore, SourceVersionEntry } from '../ports.ts'
 import { chunksOf } from '../weights/chunker.ts'
 import type { Deadline, WeightsDeps } from '../weights/deps.ts'
 import { traceIdOf, versionOf } from '../weights/identity.ts'
@@ -102,6 +102,8 @@ const listPage = async (weights: WeightsDeps, spec: ObjectsSpec, tally: Tally, e
   }
 }
 
+async function* nothing(): AsyncGenerator<BlobStat> {}
+
 /** A replica that takes everything and keeps nothing, beside what the index says is in the true one. */
 const dryStore = ({ chunks, clock, random, telemetry }: WeightsDeps) => {
   const known = new Map<string, ChunkRef>()
@@ -117,7 +119,7 @@ const dryStore = ({ chunks, clock, random, telemetry }: WeightsDeps) => {
       createdAt: 0,
     }),
     read: async () => undefined,
-    list: async function* list() {},
+    list: nothing,
     update: async () => {
       throw new ConflictError('nothing is kept')
     },

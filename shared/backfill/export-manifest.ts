@@ -123,9 +123,9 @@ export const openExport = async (
   checkTable(url, summary.tableArn, table, config)
   if (summary.outputFormat !== 'DYNAMODB_JSON')
     throw new RefusedError(`${url} is in the format ${summary.outputFormat}: only DYNAMODB_JSON is read`)
-  const isIncremental = summary.exportType === 'INCREMENTAL_EXPORT' || summary.exportFromTime != null
+  const isIncremental = summary.exportType === 'INCREMENTAL_EXPORT' || typeof summary.exportFromTime === 'string'
   const to = isIncremental ? summary.exportToTime : summary.exportTime
-  if (to == null || (isIncremental && summary.exportFromTime == null))
+  if (typeof to !== 'string' || (isIncremental && typeof summary.exportFromTime !== 'string'))
     throw new CorruptError(`${url}/manifest-summary.json does not say of which time it is`)
   const lines = (await readManifest(source, bucket, summary.manifestFilesS3Key, url)).split('\n').filter((line) => line)
   const files = lines.map((line, index): ExportFile => {

@@ -281,7 +281,7 @@ export const planObject = async (
     // What was in the replica once is late from when it was found wanting, and not from when it came to be.
     since: isRepair ? deps.clock.now() : mending ? (before?.since ?? object.lastModified) : object.lastModified,
     ...(mending ? { repair: mending } : {}),
-    ...backfillMark({ ...(broughtBy === undefined ? {} : { backfill: broughtBy }) }),
+    ...(broughtBy === undefined ? {} : { backfill: broughtBy }),
   }
   for (const warning of row.warnings)
     deps.telemetry.log('warn', warning, { traceId, bucket: object.bucket, key: object.key })

@@ -72,7 +72,7 @@ describe('a backfill of objects', () => {
     await it_.start(objectsSpec)
     const { objects } = it_.deps.weights
     const seen: Record<string, string[]> = {}
-    const { wait } = it_.deps
+    const wait = it_.deps.wait
     it_.deps.wait = async (ms) => {
       for (const of of ['live', 'backfill'] as const)
         seen[of] ??= (await toArray(objects.pending(of))).map(({ source }) => source.key).toSorted()
@@ -98,12 +98,12 @@ describe('a backfill of objects', () => {
       old(3)
       it_.world.source.put(bucketName, 'old/cold', noise(10, 60), { storageClass: 'GLACIER' })
     })
-    const { head } = it_.deps.weights.source
+    const { source } = it_.deps.weights
     it_.deps.weights.source = {
-      ...it_.deps.weights.source,
+      ...source,
       head: async (ref) => {
         if (ref.key === 'old/1') throw new DeniedError('the key is denied')
-        return head(ref)
+        return source.head(ref)
       },
     }
     const run = await it_.start(objectsSpec)
@@ -150,12 +150,12 @@ describe('a backfill of objects', () => {
     }
     const run = await it_.start(objectsSpec)
     pages = 0
-    const { write } = it_.deps.state
+    const before = { ...it_.deps.state }
     let writes = 0
     it_.deps.state.write = async (name, value, expected) => {
       writes += 1
       if (writes === 2 || writes === 4) throw new Error('killed')
-      return write(name, value, expected)
+      return before.write(name, value, expected)
     }
     const message = it_.messages[0]!
     for (let kills = 0; kills < 2; kills += 1) {
@@ -174,14 +174,14 @@ describe('a backfill of objects', () => {
     const run = await it_.start(objectsSpec)
     it_.messages.push(it_.messages[0]!)
     const [first, second] = await Promise.all([it_.step(), it_.step()])
-    expect([first, second].toSorted()).toEqual(['ended', 'taken'])
+    expect(new Set([first, second])).toEqual(new Set(['ended', 'taken']))
     expect((await it_.report(run)).counts['done']).toBe(5)
   })
 
   it('paused sends nothing, resumed goes on', async () => {
     await aged(() => old(6))
     const run = await it_.start(objectsSpec, { items: 1 })
-    const { wait } = it_.deps
+    const wait = it_.deps.wait
     let waits = 0
     it_.deps.wait = async (ms) => {
       waits += 1
@@ -206,15 +206,15 @@ describe('a backfill of objects', () => {
   it('cancelled says where, ends what is on its way, and leaves the rest to another', async () => {
     await aged(() => old(8))
     const run = await it_.start(objectsSpec)
-    const { wait } = it_.deps
+    const wait = it_.deps.wait
     it_.deps.wait = async () => undefined
-    const { write } = it_.deps.state
+    const before = { ...it_.deps.state }
     let writes = 0
     it_.deps.state.write = async (name, value, expected) => {
-      const isWritten = await write(name, value, expected)
+      const isWritten = await before.write(name, value, expected)
       writes += 1
       if (writes === 2) {
-        it_.deps.state.write = write
+        it_.deps.state.write = (...args) => before.write(...args)
         await it_.ask({ action: 'cancel', run })
       }
       return isWritten

@@ -33,6 +33,15 @@ const apply = async (index: number, sequence: number, item: Item | undefined): P
 const differences = async (): Promise<number> =>
   (await compareTable({ source: world.items, rows: world.rows }, rule())).differences
 
+const refused = async (): Promise<string> =>
+  world.start(tableSpec).then(
+    () => 'begun',
+    (error: unknown) => {
+      expect(error).toBeInstanceOf(RefusedError)
+      return (error as Error).message
+    },
+  )
+
 describe('a backfill of a table', () => {
   it('writes every item that no change brought, in segments', async () => {
     fill(2500)
@@ -90,14 +99,14 @@ describe('a backfill of a table', () => {
 
   it('marks what was before as unknown, also of rows whose writer died before it did', async () => {
     fill(2)
-    const { append } = world.rows.history
+    const before = { ...world.rows.history }
     world.rows.history.append = async () => {
       throw new Error('killed')
     }
     const run = await world.start({ ...tableSpec, segments: 1 } as typeof tableSpec)
     const message = world.messages[0]!
     await expect(world.step()).rejects.toThrow('killed')
-    world.rows.history.append = append
+    world.rows.history.append = (...args) => before.append(...args)
     world.messages.push(message)
     world.world.tick(5000)
     await world.settle()
@@ -150,15 +159,6 @@ describe('a backfill of a table', () => {
 })
 
 describe('a backfill of a table is refused', () => {
-  const refused = async (): Promise<string> =>
-    world.start(tableSpec).then(
-      () => 'begun',
-      (error: unknown) => {
-        expect(error).toBeInstanceOf(RefusedError)
-        return (error as Error).message
-      },
-    )
-
   it('where it is not configured', async () => {
     await expect(world.start({ ...tableSpec, table: 'others' } as typeof tableSpec)).rejects.toThrow(NotConfiguredError)
   })

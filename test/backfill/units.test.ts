@@ -51,7 +51,6 @@ describe('units of backfills', () => {
     await new Promise((resolve) => setImmediate(resolve))
     expect(deadline.remainingMs()).toBe(0)
     expect(await brake.moves('run-1')).toBe(false)
-    const { read } = state
     state.read = async () => {
       throw new Error('away')
     }
@@ -59,7 +58,6 @@ describe('units of backfills', () => {
     other.remainingMs()
     await new Promise((resolve) => setImmediate(resolve))
     expect(other.remainingMs()).toBe(7000)
-    state.read = read
   })
 })
 
@@ -71,7 +69,7 @@ describe('runs', () => {
     [{ prefix: 'new/' }, false],
     [{ bucket: 'others' }, false],
   ])('of old/ and %o overlap: %s', (other, expected) => {
-    expect(overlaps(objectsSpec, { ...objectsSpec, ...other } as Spec)).toBe(expected)
+    expect(overlaps(objectsSpec, { ...objectsSpec, ...other })).toBe(expected)
   })
 
   it('of a table overlap whatever they read it from', () => {

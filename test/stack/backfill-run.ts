@@ -53,9 +53,9 @@ type Live = { stop(): Promise<void>; keys: { key: string; at: number }[] }
 /** Publishes and changes all the time. */
 const startLive = (it: BackfillStack, rows: number): Live => {
   const keys: Live['keys'] = []
-  let isStopped = false
+  const stopping = new AbortController()
   const write = async (): Promise<void> => {
-    for (let turn = 1; !isStopped; turn += 1) {
+    for (let turn = 1; !stopping.signal.aborted; turn += 1) {
       const key = `live/weights-${turn}.bin`
       await it.stack.s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: noise(-turn, 4096) }))
       keys.push({ key, at: Date.now() })
@@ -72,7 +72,7 @@ const startLive = (it: BackfillStack, rows: number): Live => {
   return {
     keys,
     stop: async () => {
-      isStopped = true
+      stopping.abort()
       await writing
     },
   }
@@ -105,7 +105,7 @@ const estimateOf = async (it: BackfillStack, spec: Spec): Promise<Record<string,
 
 type ListedAlarm = { name: string; state: string }
 
-const lagAlarms = async (it: BackfillStack): Promise<ListedAlarm[]> => {
+const alarmsOfLag = async (it: BackfillStack): Promise<ListedAlarm[]> => {
   const answer = await fetch(`${it.stack.clouds.endpoints.cloudwatch}/_lifeboat/alarms`)
   const listed = (await answer.json()) as ListedAlarm[]
   return listed.filter(({ name }) => /-(objects|rows)-lag$/.test(name))
@@ -114,7 +114,7 @@ const lagAlarms = async (it: BackfillStack): Promise<ListedAlarm[]> => {
 /** In the first minutes nothing is measured yet, which alarms take for a breach. */
 const untilQuiet = (it: BackfillStack): Promise<unknown> =>
   until(async () => {
-    const alarms = await lagAlarms(it)
+    const alarms = await alarmsOfLag(it)
     return alarms.length === 2 && alarms.every(({ state }) => state === 'OK')
   }, 'the alarms of lag to be OK')
 
@@ -124,7 +124,7 @@ const watchAlarms = (it: BackfillStack): { stop(): Promise<string[]> } => {
   const stopping = new AbortController()
   const watch = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
-      for (const { name, state } of await lagAlarms(it)) if (state === 'ALARM') seen.add(name)
+      for (const { name, state } of await alarmsOfLag(it)) if (state === 'ALARM') seen.add(name)
       await sleep(1000)
     }
   }

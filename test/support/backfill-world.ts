@@ -87,7 +87,7 @@ export const createBackfillWorld = async (
     queue,
     openRows: async () => ({
       rows,
-      keys: items.keys,
+      keys: (name) => items.keys(name),
       scan: { ...scan, about: async () => ({ items: items.count(table), bytes: 0, ...about }) },
     }),
     wait: async (ms) => {
