@@ -15,8 +15,15 @@ import { add, type ObjectsSpec, type Part, refuse, type Run } from './run.ts'
 
 const lookupsInFlight = 16
 export const entriesPerPage = 100
-/** What is on its way at most: a pause leaves no more than this undone, and the live queues never see it. */
-const inFlightObjectsMax = 500
+/**
+ * What is on its way at most: what arrives in some seconds. Commits of all objects share the ledger's stream: what was just
+ * published waits there behind no more than this, and a pause leaves no more undone.
+ */
+const inFlightSeconds = 10
+const inFlightObjects = { min: 24, max: 500 }
+const arrivalsEveryMs = 2000
+/** Of the last look at arrivals against those before. */
+const lastWeight = 0.3
 const inFlightBytesMax = 32 * 2 ** 30
 /** So often what does not move is sent again. */
 const stallsMax = 3
@@ -119,12 +126,23 @@ const takeEnded = async (weights: WeightsDeps, part: Part, many: Part['inFlight'
   return gone
 }
 
+const countArrivals = (part: Part, count: number, nowMs: number): void => {
+  const { arrivals } = part
+  arrivals.count += count
+  const seconds = (nowMs - arrivals.since) / 1000
+  if (seconds * 1000 < arrivalsEveryMs || arrivals.count === 0) return
+  const perSecond = arrivals.count / seconds
+  const before = arrivals.perSecond === 0 ? perSecond : arrivals.perSecond
+  part.arrivals = { perSecond: before + (perSecond - before) * lastWeight, since: nowMs, count: 0 }
+}
+
 /** Counts what has arrived since the last look. */
 export const settleObjects = async (weights: WeightsDeps, part: Part): Promise<number> => {
   const first = part.inFlight.slice(0, lookedAtFirst)
   let gone = await takeEnded(weights, part, first)
   // A large one may be the oldest for long.
   if (gone.size === 0) gone = await takeEnded(weights, part, part.inFlight.slice(lookedAtFirst))
+  countArrivals(part, gone.size, weights.clock.now())
   if (gone.size === 0) return 0
   part.inFlight = part.inFlight.filter(([traceId]) => !gone.has(traceId))
   part.movedAt = weights.clock.now()
@@ -163,8 +181,12 @@ export const resendStalled = async (weights: WeightsDeps, run: Run, part: Part):
   if (isStalled) part.stalls += 1
 }
 
+/** How many may be on their way. */
+export const inFlightMax = ({ arrivals }: Pick<Part, 'arrivals'>): number =>
+  Math.round(Math.min(inFlightObjects.max, Math.max(inFlightObjects.min, arrivals.perSecond * inFlightSeconds)))
+
 export const isFull = (part: Part): boolean =>
-  part.inFlight.length >= inFlightObjectsMax ||
+  part.inFlight.length >= inFlightMax(part) ||
   part.inFlight.reduce((sum, [, bytes]) => sum + bytes, 0) >= inFlightBytesMax
 
 /** One page of the listing. */

@@ -76,6 +76,8 @@ export const partSchema = z.object({
   stalls: whole,
   /** When something was last planned or arrived. */
   movedAt: z.number(),
+  /** Objects that arrive in a second, and how many have since that was looked at. */
+  arrivals: z.object({ perSecond: z.number(), since: z.number(), count: whole }),
 })
 export type Part = z.infer<typeof partSchema>
 
@@ -89,6 +91,7 @@ export const newPart = (now: number): Part => ({
   resentAt: now,
   stalls: 0,
   movedAt: now,
+  arrivals: { perSecond: 0, since: now, count: 0 },
 })
 
 export const add = (part: Pick<Part, 'counts'>, name: string, count: number): void => {

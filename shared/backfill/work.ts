@@ -3,7 +3,7 @@ import type { Deadline } from '../weights/deps.ts'
 import { conclude, endInFlight } from './conclude.ts'
 import type { BackfillDeps } from './deps.ts'
 import { exportPage } from './export.ts'
-import { entriesPerPage, isFull, objectsPage, resendStalled, settleObjects } from './objects.ts'
+import { entriesPerPage, inFlightMax, isFull, objectsPage, resendStalled, settleObjects } from './objects.ts'
 import type { PageDone } from './page.ts'
 import { changeRun, readPart, requireRun, writePart } from './records.ts'
 import { scanPage } from './rows.ts'
@@ -64,7 +64,8 @@ const objectsStep = async (
   await settleObjects(deps.weights, part)
   if (part.phase === 'settle') return part.inFlight.length === 0 ? 'ended' : 'waits'
   if (isFull(part)) return 'waits'
-  const done = await objectsPage(deps.weights, run, part, pageItems(pace, run.limits, 1, entriesPerPage))
+  const most = Math.min(entriesPerPage, inFlightMax(part))
+  const done = await objectsPage(deps.weights, run, part, pageItems(pace, run.limits, 1, most))
   if (done.isLast) part.phase = 'settle'
   return { done }
 }

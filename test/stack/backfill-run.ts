@@ -36,7 +36,7 @@ export type BackfillRunResult = {
 const speed = 10
 /** After a kill, its messages come again within this, live ones too: how late those are says nothing of the backfill. */
 const afterKillMs = 15_000
-const liveEveryMs = 250
+const liveEveryMs = 1000
 const patienceMs = 4 * 3_600_000
 const bodyBytes = 2048
 
@@ -299,7 +299,7 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
         ),
       ),
       // The first ones wait for functions to start.
-      before: await lagsOf(it, live.keys.filter(({ at: put }) => put < begunAt - 2000).slice(20)),
+      before: await lagsOf(it, live.keys.filter(({ at: put }) => put < begunAt - 2000).slice(5)),
     }
     seconds.prove = lap()
     return { ...result, seconds }
