@@ -42,7 +42,7 @@ export const backfill: Topic = {
   about: 'objects and rows from before are brought in while production runs, killed twice, paused and resumed',
   seedsDefault: undefined,
   runs: () => [
-    backfillOf({ objects: 2000, rows: 50_000, seconds: 120 }),
-    backfillOf({ objects: 100_000, rows: 1_000_000, seconds: 7200 }),
+    backfillOf({ objects: 2000, rows: 50_000, seconds: 300 }),
+    backfillOf({ objects: 100_000, rows: 1_000_000, seconds: 12_000 }),
   ],
 }

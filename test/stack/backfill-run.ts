@@ -8,7 +8,8 @@ import type { Shown } from '../../shared/backfill/control.ts'
 import type { Spec } from '../../shared/backfill/run.ts'
 import { objectManifestSchema, parseRecord } from '../../shared/weights/manifest.ts'
 import { newestReport, type Report, reportSchema } from '../../shared/proof/report.ts'
-import { bucket, type BackfillStack, itemOf, startBackfillStack, table } from '../support/backfill-stack.ts'
+import { bucket, type BackfillStack, itemOf, startBackfillStack } from '../support/backfill-stack.ts'
+import { table } from '../support/rows-stack.ts'
 import { noise, until } from '../support/stack.ts'
 
 /** What was there before is brought in while production goes on, killed twice, paused and resumed. */

@@ -18,23 +18,12 @@ import { createStorage } from '../../shared/clouds/gcp/storage-client.ts'
 import type { Item } from '../../shared/features/item.ts'
 import type { BlobStore } from '../../shared/ports.ts'
 import { awsOptions } from './contract-target.ts'
+import { account, configText, table } from './rows-stack.ts'
 
 /** A stack that is deployed over a bucket and a table that were there before. */
 
-export const account = '111122223333'
 export const bucket = 'models'
-export const table = 'features'
 const cacheDir = fileURLToPath(new URL('../../.cache/stack', import.meta.url))
-const configText = `formatVersion: 1
-source: { account: "${account}", region: us-east-1 }
-replica: { project: lifeboat-local, bucket: replica, bigtableInstance: lifeboat-rows }
-retention: { days: 0 }
-rpo: { objectsMinutes: 1, rowsSeconds: 60 }
-buckets: [{ name: ${bucket}, release: { settleSeconds: 1, quietMinutes: 60 } }]
-tables:
-  - name: ${table}
-    streams: [{ arn: "arn:aws:dynamodb:us-east-1:${account}:table/${table}/stream/2026-01-01T00:00:00.000", epoch: 1 }]
-`
 
 export const itemOf = (index: number, turn = 0): Item => ({
   pk: { S: `user#${index}` },
