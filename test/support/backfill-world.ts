@@ -56,7 +56,9 @@ export type BackfillWorld = {
   start(spec: Spec, limits?: Run['limits']): Promise<string>
   /** The oldest message of the backfill's own queue is handled; undefined where there is none. */
   step(): Promise<Worked | undefined>
-  /** Everything that is in any queue, until nothing is. Units of stopped backfills are dropped. */
+  /** The copies and commits that are on their way. Units of stopped backfills are dropped. */
+  drain(): Promise<void>
+  /** Everything that is in any queue, until nothing is. */
   settle(): Promise<void>
   counts(run: string): Promise<Record<string, number>>
   run(run: string): Promise<Run>
@@ -125,6 +127,7 @@ export const createBackfillWorld = async (
       const text = queue.messages.shift()
       return text === undefined ? undefined : workOn(deps, parseWork(text), ample)
     },
+    drain,
     settle: async () => {
       while (queue.messages.length > 0) {
         await it.step()
