@@ -57,7 +57,7 @@ const estimateAll = async (
 
 const settled = ({ counts, spec }: ShownRun): number => {
   if (spec.kind === 'table') return counts['read'] ?? 0
-  const names = ['done', 'alreadyThere', 'underWay', 'leftToEvents', 'replaced', 'refused']
+  const names = ['done', 'alreadyThere', 'underWay', 'leftToEvents', 'replaced', 'outside', 'refused']
   return names.reduce((sum, name) => sum + (counts[name] ?? 0), 0)
 }
 

@@ -68,6 +68,7 @@ const words: readonly (readonly [name: string, word: string])[] = [
   ['underWay', 'under way by an event'],
   ['leftToEvents', 'newer than the backfill'],
   ['replaced', 'replaced or gone meanwhile'],
+  ['outside', 'outside of lifeboat.yml'],
   ['refused', 'refused'],
 ]
 

@@ -10,7 +10,7 @@ import type { Deadline, WeightsDeps } from '../weights/deps.ts'
 import { traceIdOf, versionOf } from '../weights/identity.ts'
 import type { ChunkIndex } from '../weights/ledger.ts'
 import type { ChunkRef } from '../weights/manifest.ts'
-import { firstCuts } from '../weights/plan.ts'
+import { firstCuts, ruleFor } from '../weights/plan.ts'
 import { storeChunks } from '../weights/store-chunks.ts'
 import type { BackfillDeps } from './deps.ts'
 import { openChain } from './export.ts'
@@ -82,7 +82,10 @@ const sampled = (sample: Candidate[], bucketEntry: SourceVersionEntry): Candidat
 }
 
 const listPage = async (weights: WeightsDeps, spec: ObjectsSpec, tally: Tally, entries: SourceVersionEntry[]) => {
-  const wanted = entries.filter(({ etag, isLatest }) => etag !== undefined && (spec.versions === 'all' || isLatest))
+  const wanted = entries.filter(
+    ({ key, etag, isLatest }) =>
+      etag !== undefined && (spec.versions === 'all' || isLatest) && ruleFor(weights.config, spec.bucket, key),
+  )
   tally.listed += wanted.length
   const rows = new Map<SourceVersionEntry, string | undefined>()
   await forEachBounded(wanted, 32, async (entry) => {

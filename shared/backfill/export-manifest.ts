@@ -71,6 +71,7 @@ const readManifest = async (source: Reader, bucket: string, key: string, url: st
     const found = [hash('md5', bytes, 'base64'), hash('md5', bytes, 'hex')]
     if (!found.includes(wanted))
       throw new CorruptError(`${url}: ${key} is not what ${base}.${ending} says: MD5 ${found[0]}, expected ${wanted}`)
+    break
   }
   return bytes.toString('utf8')
 }

@@ -56,13 +56,13 @@ const readDenied = async ({ source }: WeightsDeps, object: SourceObject): Promis
 type Looked =
   | { kind: 'planned'; row: ObjectRow }
   | { kind: 'ours'; row: ObjectRow }
-  | { kind: 'alreadyThere' | 'underWay' | 'leftToEvents' | 'replaced' }
+  | { kind: 'alreadyThere' | 'underWay' | 'leftToEvents' | 'replaced' | 'outside' }
   | { kind: 'refused'; why: string }
 
 const plan = async (weights: WeightsDeps, run: Run, { bucket, entry }: Listed): Promise<Looked> => {
   const { key, versionId } = entry
   const rule = ruleFor(weights.config, bucket, key)
-  if (!rule) return { kind: 'refused', why: 'outside of what lifeboat.yml replicates' }
+  if (!rule) return { kind: 'outside' }
   try {
     const object = await weights.source.head({ bucket, key, ...(versionId === undefined ? {} : { versionId }) })
     if (!object) return { kind: 'replaced' }
