@@ -37,7 +37,7 @@ export const withFolder = async <T>(work: (dir: string) => Promise<T>): Promise<
   }
 }
 
-export const writeConfig = async (dir: string): Promise<string> => {
+const writeConfig = async (dir: string): Promise<string> => {
   const configFile = join(dir, 'lifeboat.yml')
   await writeFile(configFile, configText)
   return configFile

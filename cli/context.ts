@@ -9,6 +9,7 @@ import { InvalidInputError, NotFoundError } from '../shared/errors.ts'
 import type { ItemSource } from '../shared/features/deps.ts'
 import type { RowStore } from '../shared/features/row-store.ts'
 import type { BlobStore } from '../shared/ports.ts'
+import type { OpenedReplica, OpenedSource } from './open-doctor.ts'
 
 export type GlobalOptions = {
   config?: string
@@ -44,6 +45,10 @@ export type CliContext = {
   openRows(place: RowsPlace): Promise<OpenedRows>
   /** The tables of the source, with AWS credentials. */
   openItems(place: { region: string }): Promise<OpenedItems>
+  /** AWS as the doctor sees it. */
+  openSource(config: Config): Promise<OpenedSource>
+  /** Google as the doctor sees it. */
+  openReplicaFacts(config: Config): Promise<OpenedReplica>
   wait(ms: number): Promise<void>
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CliContext, openGcsReplica } from './context.ts'
 import { exitCodes, InterruptedError } from './exit-codes.ts'
+import { openReplicaFacts, openSource } from './open-doctor.ts'
 import { openBigtableRows } from './open-rows.ts'
 import { run } from './program.ts'
 
@@ -28,6 +29,8 @@ export const main = async (): Promise<void> => {
     openRows: (place) => openBigtableRows(context, place),
     // Loaded by the command that reads the source alone.
     openItems: async (place) => (await import('../shared/clouds/aws/open-items.ts')).openItems(place),
+    openSource: (config) => openSource(context, config),
+    openReplicaFacts: (config) => openReplicaFacts(context, config),
     wait: (ms) => sleep(ms, undefined, { signal: interrupt.signal }),
   }
   const code = await run(process.argv.slice(2), context)

@@ -4,6 +4,7 @@ import manifest from '../package.json' with { type: 'json' }
 import * as backfill from './commands/backfill.ts'
 import * as completion from './commands/completion.ts'
 import * as config from './commands/config.ts'
+import * as doctor from './commands/doctor.ts'
 import * as diff from './commands/diff.ts'
 import * as ls from './commands/ls.ts'
 import * as redrive from './commands/redrive.ts'
@@ -19,6 +20,7 @@ import { renderJson } from './output.ts'
 
 const examples = `Examples:
   lifeboat status
+  lifeboat doctor
   lifeboat config init --account 123456789012 --bucket my-models
   lifeboat ls --replica gs://my-replica
   lifeboat restore llama --replica gs://my-replica --to ./llama
@@ -54,7 +56,21 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [status, rpo, ls, restore, validate, rows, diff, redrive, backfill, trace, config, completion])
+  for (const command of [
+    status,
+    rpo,
+    ls,
+    restore,
+    validate,
+    rows,
+    diff,
+    redrive,
+    backfill,
+    trace,
+    doctor,
+    config,
+    completion,
+  ])
     command.register(program, context)
   return program
 }

@@ -111,17 +111,51 @@ def unzstd(payload, limit):
             zstd.stdout.close()  # ends a bomb: zstd cannot write on
         return plain if zstd.returncode == 0 else b""
 
-def read_body(store, folder, ref, limit):
-    """The plain bytes of a chunk or part, which hash to its id."""
+def floats(name, params, payload, length, base):
+    """The plain bytes of a body of planes, sections 3.3 and 3.4; `base` is plain bytes that are proved."""
+    need(params and 1 <= params[0] <= 3, f"{name}: elements of an unknown kind: a newer program is needed")
+    width, shift, mask = {1: (2, 7, 255), 2: (2, 10, 31), 3: (4, 23, 255)}[params[0]]
+    need(len(params) == 1 + 5 * width, f"{name} has {len(params)} bytes of parameters")
+    count, at, joined = length // width, 0, bytearray(length // width * width)
+    for k, (method, size) in enumerate(struct.iter_unpack("<BI", params[1:])):
+        need(method in (0, 1), f"{name}: a plane stored by an unknown method: a newer program is needed")
+        plane = unzstd(payload[at:at + size], count) if method else payload[at:at + size]
+        need(len(plane) == count, f"{name} does not decode to its id: plane {k} is damaged")
+        joined[width - 1 - k::width], at = plane, at + size
+    need(len(payload) - at == length % width, f"{name} has {len(payload) - at} bytes after its planes")
+    bits, whole = 8 * width, (1 << 8 * width) - 1
+    if base is None:  # all elements at once, as one number
+        ones = int.from_bytes((b"\1" + bytes(width - 1)) * count, "little")
+        number = int.from_bytes(joined, "little")
+        number = number >> 1 & ones * (whole >> 1) | (number & ones) << bits - 1
+        return number.to_bytes(count * width, "little") + payload[at:]
+    form = f"<{count}{'H' if width == 2 else 'I'}"
+    below = struct.unpack(form, base[:min(count, len(base) // width) * width].ljust(count * width, b"\0"))
+    plain, top = [0] * count, 1 << bits - 1
+    order = sorted(range(count), key=[value >> shift & mask for value in below].__getitem__)
+    for place, zigzag in zip(order, struct.unpack(form, joined)):
+        value = below[place]  # ordered integers stand modulo 2^bits: a negative float's are all bits but the sign
+        value = (value ^ top - 1 if value & top else value) + (zigzag >> 1 ^ -(zigzag & 1)) & whole
+        plain[place] = value ^ top - 1 if value & top else value
+    return struct.pack(form, *plain) + payload[at:]
+
+def read_body(store, folder, ref, limit, base=None):
+    """The plain bytes of a chunk or part, which hash to its id. `base`: digest and plain bytes of what a delta is against."""
     need(re.fullmatch(r"sha256:[0-9a-f]{64}", ref["id"]), f"not an id: {ref['id']!r}")
     digest = ref["id"][7:]
-    name = ref.get("name") or f"{folder}/{digest[:2]}/{digest}"
+    name = ref.get("name") or f"{folder}/{digest[:2]}/{digest}" + (f".{base[0].hex()}" if base else "")
     body = fetch(store, name, limit + OVERHEAD_MAX)
     need(len(body) == ref["storedBytes"] >= 16, f"{name} has {len(body)} bytes, expected {ref['storedBytes']}")
     magic, codec, flags, params, length = struct.unpack_from("<4sBBHQ", body)
-    need(magic == b"LBC1" and codec in (0, 1), f"{name}: {magic!r}, codec {codec}; LBC1 with codec 0 or 1 is read here")
-    need(flags == 0 and params == 0 and length <= limit, f"{name} has a header that no raw or zstd body has")
-    plain = unzstd(body[16:], length) if codec == 1 else body[16:]
+    need(magic == b"LBC1" and codec in (0, 1, 2, 3), f"{name}: {magic!r}, codec {codec}; LBC1, codecs 0 to 3 are read here")
+    need(flags == (codec == 3) and length <= limit, f"{name} has a header that no body of codec {codec} has")
+    start = 16 + params + 32 * flags
+    if codec < 2:
+        need(params == 0, f"{name} has parameters, which no raw or zstd body has")
+        plain = unzstd(body[16:], length) if codec == 1 else body[16:]
+    else:
+        need(codec == 2 or base and body[start - 32:start] == base[0], f"{name} is the difference to another base")
+        plain = floats(name, body[16:16 + params], body[start:], length, base[1] if codec == 3 else None)
     need(len(plain) == length and sha256(plain) == digest, f"{name} does not decode to its id: it is damaged")
     return plain
 
@@ -140,7 +174,11 @@ def chunks_of(store, parts, position):
 def chunks(store, refs):
     for ref in refs:
         need(ref["length"] <= CHUNK_MAX, f"{ref['id']} claims {ref['length']} bytes: not believed")
-        plain = read_body(store, "chunks", ref, ref["length"])
+        base, below = None, ref.get("base")
+        if below:
+            need(below["length"] <= CHUNK_MAX, f"{below['id']} claims {below['length']} bytes: not believed")
+            base = bytes.fromhex(below["id"][7:]), read_body(store, "chunks", below, below["length"])
+        plain = read_body(store, "deltas" if base else "chunks", ref, ref["length"], base)
         need(len(plain) == ref["length"], f"{ref['id']} has {len(plain)} bytes, expected {ref['length']}")
         yield plain
 

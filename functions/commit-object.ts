@@ -1,5 +1,6 @@
 import type { Context, DynamoDBBatchResponse, DynamoDBRecord, DynamoDBStreamEvent } from 'aws-lambda'
 import { mapInOrder, toArray } from '../shared/bounded.ts'
+import { ledgerOrderOf } from '../shared/clouds/aws/ledger-stream.ts'
 import { collapseCounter } from '../shared/clouds/aws/segment-ledger.ts'
 import { isRetryable } from '../shared/errors.ts'
 import { commitObject } from '../shared/weights/commit.ts'
@@ -18,13 +19,11 @@ const evaluate = async (bucket: string, prefix: string): Promise<void> => {
 }
 
 const commitRecord = async (record: DynamoDBRecord, context: Context): Promise<void> => {
-  const { bucket, prefix } = record.dynamodb?.NewImage ?? {}
-  if (record.dynamodb?.Keys?.['sk']?.S === 'request') return evaluate(bucket?.S ?? '', prefix?.S ?? '')
-  const traceId = record.dynamodb?.NewImage?.['traceId']?.S
-  const [counter, planId, shard] = (record.dynamodb?.Keys?.['sk']?.S ?? '').split('#')
-  if (traceId === undefined) return
-  if (counter === 'left' && planId !== undefined)
-    return collapseCounter(dynamodb, env.ledgerTable, traceId, planId, Number(shard))
+  const order = ledgerOrderOf(record)
+  if (!order) return
+  if (order.kind === 'release') return evaluate(order.bucket, order.prefix)
+  const { traceId } = order
+  if (order.kind === 'counter') return collapseCounter(dynamodb, env.ledgerTable, traceId, order.planId, order.shard)
   const outcome = await commitObject(deps, traceId, { remainingMs: () => context.getRemainingTimeInMillis() })
   deps.telemetry.log('info', `commit ${outcome}`, { stage: 'commit', traceId })
 }

@@ -145,6 +145,7 @@ export type StackOptions = {
   dir: string
   configFile: string
   cacheDir: string
+  buildDir?: string
   instancesMax?: number
   scheduleSpeed?: number
   metricsSpeed?: number
@@ -161,7 +162,8 @@ export type StackOptions = {
  * versioned and announce to EventBridge unless `buckets` is false; its tables have `tableKeys` (see createSourceTables),
  * and the functions read it from functionsConfigFile, where its streams have their real ARNs. `redeliverSeconds` is how long a message stays hidden
  * whose function was killed (the deployed queues and leases say minutes); `rolesFile` stands for infra/gcp/roles.json,
- * `bigtableEndpoint` for the embedded Bigtable.
+ * `bigtableEndpoint` for the embedded Bigtable, and `buildDir` for the folder of unpacked bundles, which then read the configuration
+ * that is in them: the ARNs of its streams must be real.
  */
 export const startStack = async (options: StackOptions): Promise<LocalStack> => {
   const { dir, configFile, cacheDir, rolesFile, redeliverSeconds, log } = options
@@ -192,7 +194,7 @@ export const startStack = async (options: StackOptions): Promise<LocalStack> => 
     await createReplicaBucket(endpoints.gcs, config)
     await createReplicaTables(endpoints.bigtable, config)
     const streamArns = await createSourceTables(endpoints, config, options.tableKeys)
-    const { buildDir, template } = await packaging
+    const { buildDir: packaged, template } = await packaging
     const tokenFile = join(dir, 'gcloud-token')
     writeFileSync(tokenFile, 'lifeboat-admin')
     const templateFile = join(dir, 'template.json')
@@ -201,7 +203,7 @@ export const startStack = async (options: StackOptions): Promise<LocalStack> => 
     writeFileSync(functionsConfigFile, jsonWithStreams(config, streamArns))
     const serve: ServeOptions = {
       template: templateFile,
-      buildDir,
+      buildDir: options.buildDir ?? packaged,
       dir: join(dir, 'lambda'),
       port,
       endpoints,
@@ -212,7 +214,7 @@ export const startStack = async (options: StackOptions): Promise<LocalStack> => 
       ...(options.metricsSpeed === undefined ? {} : { metricsSpeed: options.metricsSpeed }),
       ...(redeliverSeconds === undefined ? {} : { visibilitySeconds: redeliverSeconds }),
       extraEnv: {
-        LIFEBOAT_CONFIG: functionsConfigFile,
+        ...(options.buildDir === undefined ? { LIFEBOAT_CONFIG: functionsConfigFile } : {}),
         ...(redeliverSeconds === undefined ? {} : { LEASE_SECONDS: String(redeliverSeconds) }),
       },
     }

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { Config } from './config-schema.ts'
+import { type Config, targetAllowed, targetPattern } from './config-schema.ts'
 import { compilePath } from './path-template.ts'
 
 /** One thing wrong with the file: where, what was found and what is allowed. */
@@ -75,12 +75,32 @@ export const schemaProblems = (raw: unknown, issues: readonly z.core.$ZodIssue[]
     })
   })
 
+const historyOf = (target: string): string => `${target}-history`
+
+/** Two tables of the source in one of Bigtable, or in the history of another, would overwrite each other's rows. */
+const targetProblems = (config: Config, index: number): Problem[] => {
+  const targets = config.tables.map(({ name, target = name }) => target)
+  const target = targets[index] ?? ''
+  const path = ['tables', index, config.tables[index]?.target === undefined ? 'name' : 'target']
+  if (!targetPattern.test(target))
+    return [{ path, text: `found "${target}" and no target, allowed: ${targetAllowed}, as target` }]
+  const rival = targets.find(
+    (other, at) =>
+      (at < index && other === target && config.tables[at]?.name !== config.tables[index]?.name) ||
+      historyOf(other) === target,
+  )
+  if (rival === undefined) return []
+  const text = `found "${target}", allowed: a name that no other table has as target, nor its history ("${historyOf(rival)}")`
+  return [{ path, text }]
+}
+
 const tableProblems = (config: Config): Problem[] =>
   config.tables.flatMap((table, index): Problem[] => {
     const problems: Problem[] = []
     const add = (path: PropertyKey[], text: string): number => problems.push({ path: ['tables', index, ...path], text })
     if (config.tables.findIndex((other) => other.name === table.name) !== index)
       add(['name'], `found "${table.name}" twice, allowed: every table once`)
+    problems.push(...targetProblems(config, index))
     table.streams.forEach((stream, at) => {
       const expected = `:${config.source.region}:${config.source.account}:table/${table.name}/stream/`
       if (!stream.arn.includes(expected))

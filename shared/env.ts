@@ -11,6 +11,7 @@ export type BaseEnv = {
   config: Config
   /** The Google service account that this function acts as. */
   serviceAccount: string
+  /** The full resource name of the provider at Google that this function logs in by; anything in a local stage. */
   wifAudience: string
   region: string
 }
@@ -35,9 +36,10 @@ export type RowsEnv = BaseEnv & {
   bigtableInstance: string
   /** An emulator's URL, as gcsEndpoint is. */
   bigtableEndpoint?: string
+  gcsEndpoint?: string
 }
 
-export type CompareRowsEnv = Omit<RowsEnv, 'quarantineBucket'> & Pick<Env, 'ledgerTable' | 'gcsEndpoint'>
+export type CompareRowsEnv = Omit<RowsEnv, 'quarantineBucket'> & Pick<Env, 'ledgerTable'>
 
 const required = (name: string): string => {
   const value = process.env[name]
@@ -57,14 +59,30 @@ const emulatorOf = (name: string, stage: string): string | undefined => {
   return endpoint
 }
 
+const providerPattern =
+  /^\/\/iam\.googleapis\.com\/projects\/(\d+)\/locations\/global\/workloadIdentityPools\/[^/]+\/providers\/[^/]+$/
+
+/** What serverless.yml deploys with where nobody named a provider has project 000000000000. */
+const audienceOf = (stage: string): string => {
+  if (isLocal(stage)) return process.env['GCP_WIF_AUDIENCE'] ?? ''
+  const audience = required('GCP_WIF_AUDIENCE')
+  const project = providerPattern.exec(audience)?.[1]
+  if (project === undefined || /^0+$/.test(project))
+    throw new InvalidInputError(
+      `GCP_WIF_AUDIENCE is ${project === undefined ? `"${audience}"` : 'the placeholder'}: deploy with --param="gcpWifAudience=..." and the output wif_audience of infra/gcp`,
+    )
+  return audience
+}
+
 const readBaseEnv = (): BaseEnv => {
   const stage = required('STAGE')
+  for (const name of ['GCS_ENDPOINT', 'BIGTABLE_ENDPOINT']) emulatorOf(name, stage)
   const file = process.env['LIFEBOAT_CONFIG'] ?? join(required('LAMBDA_TASK_ROOT'), 'lifeboat.json')
   return {
     stage,
     config: parseConfig(readFileSync(file, 'utf8'), { stage, file }),
     serviceAccount: required('GCP_SERVICE_ACCOUNT'),
-    wifAudience: process.env['GCP_WIF_AUDIENCE'] ?? '',
+    wifAudience: audienceOf(stage),
     region: required('AWS_REGION'),
   }
 }
@@ -107,10 +125,12 @@ const readBigtableEnv = (): Omit<RowsEnv, 'quarantineBucket'> => {
   if (bigtableInstance === undefined)
     throw new InvalidInputError('replica.bigtableInstance: found nothing, allowed: a Bigtable instance id')
   const bigtableEndpoint = emulatorOf('BIGTABLE_ENDPOINT', base.stage)
+  const gcsEndpoint = emulatorOf('GCS_ENDPOINT', base.stage)
   return {
     ...base,
     bigtableInstance,
     ...(bigtableEndpoint === undefined ? {} : { bigtableEndpoint }),
+    ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }),
   }
 }
 
@@ -121,8 +141,7 @@ export const readBackfillRowsEnv = (): Omit<RowsEnv, 'quarantineBucket'> => read
 export const readRowsEnv = (): RowsEnv => ({ ...readBigtableEnv(), quarantineBucket: required('QUARANTINE_BUCKET') })
 
 /** The environment of the function that compares rows. */
-export const readCompareRowsEnv = (): CompareRowsEnv => {
-  const env = readBigtableEnv()
-  const gcsEndpoint = emulatorOf('GCS_ENDPOINT', env.stage)
-  return { ...env, ledgerTable: required('LEDGER_TABLE'), ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }) }
-}
+export const readCompareRowsEnv = (): CompareRowsEnv => ({
+  ...readBigtableEnv(),
+  ledgerTable: required('LEDGER_TABLE'),
+})

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { type AwsCredentials, createKeylessAuth } from './clouds/gcp/keyless.ts'
 import type { BaseEnv } from './env.ts'
+import { createOwnerCheck, deploymentOf, type OwnerCheck, type OwnerStore } from './owner.ts'
 import type { Clock, Random } from './ports.ts'
 
 /** What the functions of objects and those of rows are both built with. */
@@ -18,6 +19,12 @@ export const awsClient = {
     httpsAgent: { maxSockets: 200 },
     httpAgent: { maxSockets: 200 },
   },
+}
+
+export const openOwnerCheck = ({ config, stage }: BaseEnv, store: OwnerStore): OwnerCheck => {
+  const { bucket, prefix } = config.replica
+  const place = `gs://${bucket}/${prefix}`
+  return createOwnerCheck({ store, deployment: deploymentOf(config, stage), place, clock: systemClock })
 }
 
 export const openGoogleAuth = (env: BaseEnv, credentials: () => Promise<AwsCredentials>) =>

@@ -3,15 +3,14 @@ import { S3Client } from '@aws-sdk/client-s3'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createItemSource } from './clouds/aws/item-source.ts'
 import { createProofState } from './clouds/aws/proof-state.ts'
-import { createGcsBlobStore } from './clouds/gcp/blob-store.ts'
 import { readCompareRowsEnv } from './env.ts'
 import type { CheckRowsDeps } from './proof/check-rows.ts'
 import { readFeatureTime } from './proof/lag-state.ts'
 import { settleMsOf } from './proof/rows-work.ts'
 import { createTelemetry } from './telemetry.ts'
-import { openStorage } from './wiring.ts'
+import { openOwnStore } from './wiring.ts'
 import { awsClient, systemClock, systemRandom } from './wiring-common.ts'
-import { openRows } from './wiring-rows.ts'
+import { openOwnRows } from './wiring-rows.ts'
 
 /** Builds what compare-rows needs from its environment, once, in its init phase. */
 export const wireCompareRows = (): { deps: CheckRowsDeps; flush: () => void } => {
@@ -23,14 +22,9 @@ export const wireCompareRows = (): { deps: CheckRowsDeps; flush: () => void } =>
   const state = createProofState(dynamodb, env.ledgerTable)
   const deps: CheckRowsDeps = {
     config,
-    rows: openRows(env, s3),
+    rows: openOwnRows(env, s3),
     source: createItemSource(dynamodb),
-    store: createGcsBlobStore({
-      storage: openStorage(env, s3),
-      bucket: config.replica.bucket,
-      prefix: config.replica.prefix,
-      retentionMode: config.retention.mode,
-    }),
+    store: openOwnStore(env, s3),
     state,
     featureTime: (table) => readFeatureTime(state, table),
     settleMs: settleMsOf(config),

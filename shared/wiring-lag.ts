@@ -12,12 +12,11 @@ import { createProofState } from './clouds/aws/proof-state.ts'
 import { createQuarantineCensus } from './clouds/aws/quarantine-census.ts'
 import { createQueueCounts, queueNameOf } from './clouds/aws/queue-counts.ts'
 import { createS3Source } from './clouds/aws/s3-source.ts'
-import { createGcsBlobStore } from './clouds/gcp/blob-store.ts'
 import { readLagEnv, readRowsEnv } from './env.ts'
 import { UnavailableError } from './errors.ts'
 import type { LagDeps, RowsLagDeps } from './proof/lag-deps.ts'
 import { createTelemetry } from './telemetry.ts'
-import { openStorage } from './wiring.ts'
+import { openOwnStore } from './wiring.ts'
 import { awsClient, systemClock } from './wiring-common.ts'
 
 /** It is called again in a minute: nothing is waited for as long as elsewhere. */
@@ -65,12 +64,7 @@ export const wireLag = (): { deps: LagDeps; flush: () => void } => {
   const deps: LagDeps = {
     config,
     stage,
-    store: createGcsBlobStore({
-      storage: openStorage(env, s3),
-      bucket: config.replica.bucket,
-      prefix: config.replica.prefix,
-      retentionMode: config.retention.mode,
-    }),
+    store: openOwnStore(env, s3),
     objects: createObjectLedger(dynamodb, env.ledgerTable),
     source: createS3Source(s3),
     canaryObjects: createCanaryObjects(s3),

@@ -10,20 +10,31 @@ import { createSqsQueue } from './clouds/aws/sqs-queue.ts'
 import { createGcsBlobStore } from './clouds/gcp/blob-store.ts'
 import { createStorage } from './clouds/gcp/storage-client.ts'
 import { type BaseEnv, type Env, readEnv } from './env.ts'
+import { ownedStore } from './owner.ts'
 import { createTelemetry } from './telemetry.ts'
+import type { BlobStore } from './ports.ts'
 import type { WeightsDeps } from './weights/deps.ts'
 import type { WorkMessage } from './weights/messages.ts'
 import { createRoutedQueue } from './weights/routed-queue.ts'
-import { awsClient, openGoogleAuth, systemClock, systemRandom } from './wiring-common.ts'
+import { awsClient, openGoogleAuth, openOwnerCheck, systemClock, systemRandom } from './wiring-common.ts'
 
 /** Builds what a function that replicates objects needs from its environment, once, in its init phase. */
 
-export const openStorage = (env: BaseEnv & Pick<Env, 'gcsEndpoint'>, s3: S3Client) => {
+const openStorage = (env: BaseEnv & Pick<Env, 'gcsEndpoint'>, s3: S3Client) => {
   const { project } = env.config.replica
   if (env.gcsEndpoint !== undefined)
     return createStorage({ projectId: project, endpoint: env.gcsEndpoint, token: env.serviceAccount })
   const authClient = openGoogleAuth(env, async () => s3.config.credentials())
   return createStorage({ projectId: project, authClient })
+}
+
+/** The replica, which is written only where it is this deployment's. */
+export const openOwnStore = (env: BaseEnv & Pick<Env, 'gcsEndpoint'>, s3: S3Client): BlobStore => {
+  const { replica, retention } = env.config
+  const { bucket, prefix } = replica
+  const storage = openStorage(env, s3)
+  const store = createGcsBlobStore({ storage, bucket, prefix, retentionMode: retention.mode })
+  return ownedStore(store, openOwnerCheck(env, store))
 }
 
 export type Wiring = { deps: WeightsDeps; env: Env; sqs: SQSClient; dynamodb: DynamoDBClient; flush: () => void }
@@ -33,18 +44,13 @@ export const wireWeights = (): Wiring => {
   const s3 = new S3Client(awsClient)
   const sqs = new SQSClient(awsClient)
   const dynamodb = new DynamoDBClient(awsClient)
-  const { replica, retention } = env.config
   const telemetry = createTelemetry()
   const table = env.ledgerTable
+  const store = openOwnStore(env, s3)
   const deps: WeightsDeps = {
     config: env.config,
     source: createS3Source(s3),
-    store: createGcsBlobStore({
-      storage: openStorage(env, s3),
-      bucket: replica.bucket,
-      prefix: replica.prefix,
-      retentionMode: retention.mode,
-    }),
+    store,
     objects: createObjectLedger(dynamodb, table),
     segments: createSegmentLedger(dynamodb, table),
     digests: createDigestLedger(dynamodb, table),

@@ -20,6 +20,8 @@ const bundle = async (root: string, name: string): Promise<Map<string, Uint8Arra
     outfile: join(root, `functions/${name}.mjs`),
     write: false,
     bundle: true,
+    // So that a linked node_modules, as of a worktree, gives the bytes of one that is there.
+    preserveSymlinks: true,
     platform: 'node',
     target: 'node24',
     format: 'esm',

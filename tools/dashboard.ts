@@ -175,7 +175,8 @@ export const dashboard = (config: Config, stage: string, subjects: AlarmSubjects
     Dashboard: {
       Type: 'AWS::CloudWatch::Dashboard',
       Properties: {
-        DashboardName: `lifeboat-${stage}`,
+        // A dashboard is of the whole account.
+        DashboardName: `lifeboat-${stage}-${config.source.region}`,
         DashboardBody: { 'Fn::Sub': JSON.stringify({ widgets: [alarms, ...widgets] }) },
       },
     },

@@ -106,8 +106,39 @@ const backfillTablesPolicy = ({ tables }: Config): Record<string, object> => {
   }
 }
 
+/** Which account of the replica's project each function acts as. */
+const serviceAccounts = {
+  planObject: 'lifeboat-writer',
+  copySegment: 'lifeboat-writer',
+  commitObject: 'lifeboat-committer',
+  validate: 'lifeboat-validator',
+  reconcile: 'lifeboat-validator',
+  measureLag: 'lifeboat-observer',
+  applyChanges: 'lifeboat-rows',
+  redrive: 'lifeboat-rows',
+  compareRows: 'lifeboat-rows',
+  backfill: 'lifeboat-backfill',
+} as const
+
+type FunctionName = keyof typeof serviceAccounts
+
+export type Identity = { roleName: string; serviceAccount: string }
+
+/**
+ * Of every function, the name of its role in AWS and the Google service account that the role becomes: infra/gcp binds one to
+ * the other by these names. A role's name is of the whole account, and at most 64 characters long.
+ */
+export const identities = (config: Config, stage: string): Record<FunctionName, Identity> => {
+  const of = (name: FunctionName): Identity => ({
+    roleName: `lifeboat-${stage}-${config.source.region}-${name}`,
+    serviceAccount: `${serviceAccounts[name]}@${config.replica.project}.iam.gserviceaccount.com`,
+  })
+  const names = Object.keys(serviceAccounts) as FunctionName[]
+  return Object.fromEntries(names.map((name) => [name, of(name)])) as Record<FunctionName, Identity>
+}
+
 /** What the configuration says as CloudFormation needs it. */
-export const stackSettings = (config: Config) => {
+export const stackSettings = (config: Config, stage: string) => {
   if (config.buckets.length === 0)
     throw new InvalidInputError('buckets: found none, allowed: at least one, since the stack replicates objects')
   const names = [...new Set(config.buckets.map((bucket) => bucket.name))]
@@ -138,17 +169,14 @@ export const stackSettings = (config: Config) => {
     tableArns: config.tables.map(tableArn),
     canaryPolicy: canaryPolicy(config),
     backfillTablesPolicy: backfillTablesPolicy(config),
-    backfiller: `lifeboat-backfill@${config.replica.project}.iam.gserviceaccount.com`,
-    validator: `lifeboat-validator@${config.replica.project}.iam.gserviceaccount.com`,
-    observer: `lifeboat-observer@${config.replica.project}.iam.gserviceaccount.com`,
-    rowsWriter: `lifeboat-rows@${config.replica.project}.iam.gserviceaccount.com`,
-    writer: `lifeboat-writer@${config.replica.project}.iam.gserviceaccount.com`,
-    committer: `lifeboat-committer@${config.replica.project}.iam.gserviceaccount.com`,
+    identities: identities(config, stage),
   }
 }
 
 /** What the framework calls for every `${file(infra/aws/settings.cjs):NAME}`. */
 export const readStackSettings = async (request: {
   resolveVariable(variable: string): Promise<unknown>
-}): Promise<ReturnType<typeof stackSettings>> =>
-  stackSettings(readStackConfig(String(await request.resolveVariable('sls:stage'))))
+}): Promise<ReturnType<typeof stackSettings>> => {
+  const stage = String(await request.resolveVariable('sls:stage'))
+  return stackSettings(readStackConfig(stage), stage)
+}

@@ -30,7 +30,7 @@ const alarm = (name: string, severity: Severity, text: string, subject: string |
   text,
 })
 
-const heartbeatAlarms = ({ heartbeat, nowMs }: Facts): Alarm[] => {
+export const heartbeatAlarms = ({ heartbeat, nowMs }: Pick<Facts, 'heartbeat' | 'nowMs'>): Alarm[] => {
   if (!heartbeat)
     return [alarm('no-heartbeat', 'unknown', 'no heartbeat for a week: lags, queues and checks are unknown')]
   if (!isStale(heartbeat, nowMs)) return []

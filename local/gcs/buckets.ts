@@ -4,17 +4,7 @@ import { flag, readJson, requireBucket, type Call } from './call.ts'
 import type { BucketMeta, Json } from './metadata-store.ts'
 import { checkPreconditions } from './preconditions.ts'
 
-const READ_ONLY = [
-  'kind',
-  'id',
-  'selfLink',
-  'name',
-  'timeCreated',
-  'updated',
-  'metageneration',
-  'objectRetention',
-  'softDeletePolicy',
-]
+const READ_ONLY = ['kind', 'id', 'selfLink', 'name', 'timeCreated', 'updated', 'metageneration', 'objectRetention']
 
 /** What a client may set; kept and shown, though of all settings only versioning and object retention do something. */
 const settings = (given: Json): Json => {

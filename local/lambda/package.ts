@@ -33,6 +33,13 @@ const cacheKey = (root: string, configFile: string, stage: string): string => {
   return hash.digest('hex').slice(0, 24)
 }
 
+/** Makes `folder` what the framework can run in, apart from other runs: it writes below its service folder. */
+export const linkService = (root: string, folder: string): void => {
+  copyFileSync(join(root, 'serverless.yml'), join(folder, 'serverless.yml'))
+  for (const path of ['package.json', 'infra', 'tools', 'functions', 'shared'])
+    symlinkSync(join(root, path), join(folder, path))
+}
+
 const runServerless = async (folder: string, buildDir: string, configFile: string, stage: string): Promise<void> => {
   const { PATH, HOME, TMPDIR } = process.env
   const env = { PATH, HOME, TMPDIR, LIFEBOAT_CONFIG: configFile, LIFEBOAT_BUILD_DIR: buildDir }
@@ -70,12 +77,9 @@ export const packageStack = async (options: {
   if (!existsSync(home)) {
     mkdirSync(cacheDir, { recursive: true })
     forgetOld(cacheDir)
-    // The framework writes below its service folder: a folder of links keeps two runs apart.
     const work = mkdtempSync(`${home}.`)
     try {
-      copyFileSync(join(root, 'serverless.yml'), join(work, 'serverless.yml'))
-      for (const path of ['package.json', 'infra', 'tools', 'functions', 'shared'])
-        symlinkSync(join(root, path), join(work, path))
+      linkService(root, work)
       await runServerless(work, join(work, 'build'), configFile, stage)
       renameSync(work, home)
     } catch (error) {

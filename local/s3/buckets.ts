@@ -94,6 +94,13 @@ export const getBucketLocation = (call: Call): Answer => {
   return { status: 200, xml: document('LocationConstraint', region === 'us-east-1' ? '' : region) }
 }
 
+/** What every bucket has had since 2023; another encryption cannot be set here. */
+export const getBucketEncryption = (call: Call): Answer => {
+  requireBucket(call.s3.store, call.bucket)
+  const byDefault = element('ApplyServerSideEncryptionByDefault', element('SSEAlgorithm', 'AES256'))
+  return { status: 200, xml: document('ServerSideEncryptionConfiguration', element('Rule', byDefault)) }
+}
+
 export const getBucketVersioning = (call: Call): Answer => {
   const { versioning } = requireBucket(call.s3.store, call.bucket)
   return { status: 200, xml: document('VersioningConfiguration', optional('Status', versioning)) }

@@ -2,6 +2,7 @@ import { createMultipartUpload, abortMultipartUpload } from './uploads.ts'
 import {
   createBucket,
   deleteBucket,
+  getBucketEncryption,
   getBucketLocation,
   getBucketVersioning,
   headBucket,
@@ -42,6 +43,7 @@ const routes: Route[] = [
   { on: 'HEAD bucket', run: headBucket },
   { on: 'DELETE bucket', run: deleteBucket },
   { on: 'GET bucket', needs: ['location'], run: getBucketLocation },
+  { on: 'GET bucket', needs: ['encryption'], run: getBucketEncryption },
   { on: 'GET bucket', needs: ['versioning'], run: getBucketVersioning },
   { on: 'PUT bucket', needs: ['versioning'], run: putBucketVersioning },
   { on: 'GET bucket', needs: ['notification'], run: getBucketNotification },

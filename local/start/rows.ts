@@ -67,7 +67,7 @@ const reasonsMax = 5
 
 const quarantineReasons = async ({ s3, config }: LocalStack): Promise<string[]> => {
   const { account, region } = config.source
-  const quarantine = createS3Quarantine({ s3, bucket: `lifeboat-${stage}-failed-${account}-${region}` })
+  const quarantine = createS3Quarantine({ s3, bucket: `lifeboat-${stage}-held-${account}-${region}` })
   const reasons: string[] = []
   for await (const { change } of quarantine.list()) {
     reasons.push(change.reason)

@@ -10,8 +10,9 @@ import type { Deadline, WeightsDeps } from '../weights/deps.ts'
 import { traceIdOf, versionOf } from '../weights/identity.ts'
 import type { ChunkIndex } from '../weights/ledger.ts'
 import type { ChunkRef } from '../weights/manifest.ts'
-import { firstCuts, ruleFor } from '../weights/plan.ts'
-import { storeChunks } from '../weights/store-chunks.ts'
+import { ruleFor } from '../weights/plan.ts'
+import { firstCuts } from '../weights/shape.ts'
+import { type ChunkToStore, storeChunks } from '../weights/store-chunks.ts'
 import type { BackfillDeps } from './deps.ts'
 import { openChain } from './export.ts'
 import { pricesOf } from './prices.ts'
@@ -137,6 +138,17 @@ const dryStore = ({ chunks, clock, random, telemetry }: WeightsDeps) => {
   return { store, chunks: index, clock, random, telemetry }
 }
 
+async function* withTypes(
+  chunks: AsyncIterable<Uint8Array>,
+  how: 'gear' | { cuts: readonly { dtype?: string }[] },
+): AsyncGenerator<ChunkToStore> {
+  let index = 0
+  for await (const plain of chunks) {
+    yield { plain, dtype: how === 'gear' ? undefined : how.cuts[index]?.dtype }
+    index += 1
+  }
+}
+
 type Sampled = { objects: number; bytes: number; sent: number; chunks: number }
 
 /** Reads and encodes what is sampled, as a copy would: what is sent of it, and what is there already or comes twice. */
@@ -158,7 +170,11 @@ const readSample = async (
     let sent = 0
     let chunks = 0
     const { how, end } = await firstCuts(weights, object, sampleObjectBytesMax)
-    for await (const stored of storeChunks(dry, chunksOf(weights.source.read(object, 0, end), how), true)) {
+    for await (const stored of storeChunks(
+      dry,
+      withTypes(chunksOf(weights.source.read(object, 0, end), how), how),
+      true,
+    )) {
       chunks += 1
       sent += stored.bytesSent
       await dry.chunks.record([stored.ref])

@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts'
+import type { CorruptError } from '../errors.ts'
 import type { Clock, Random, Telemetry } from '../ports.ts'
 import type { RowStore } from './row-store.ts'
 import type { Item } from './item.ts'
@@ -20,12 +21,15 @@ export interface ItemSource {
 }
 
 /** Where a change that cannot be applied is kept whole, until it is redriven. */
+export type OnUnreadable = (name: string, error: CorruptError) => void
+
 export interface Quarantine {
   /** Create-or-replace under a name that follows from the change; resolves when it is durable. */
   put(change: Quarantined): Promise<void>
-  list(table?: string): AsyncIterable<{ name: string; change: Quarantined }>
+  /** What is not a quarantined change goes to `onUnreadable` and is passed over; without one, CorruptError is thrown. */
+  list(table?: string, onUnreadable?: OnUnreadable): AsyncIterable<{ name: string; change: Quarantined }>
   /** Batches of stream records, whole, that the event source gave up an hour before their stream forgets them. */
-  givenUp(): AsyncIterable<{ name: string; records: unknown[] }>
+  givenUp(onUnreadable?: OnUnreadable): AsyncIterable<{ name: string; records: unknown[] }>
   /** Moves a change, or a batch, to the redriven ones. */
   done(name: string): Promise<void>
 }

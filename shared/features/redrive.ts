@@ -2,7 +2,7 @@ import { forEachBounded } from '../bounded.ts'
 import type { Deadline } from '../weights/deps.ts'
 import { InvalidInputError } from '../errors.ts'
 import { type KeyNames, parseChange, positionOf, ruleOfStream, sightingOf, type TableRule } from './change.ts'
-import type { Quarantined, RowsDeps } from './deps.ts'
+import type { OnUnreadable, Quarantined, RowsDeps } from './deps.ts'
 import { tableOfStream } from './quarantine-name.ts'
 import { rereadRow } from './reread.ts'
 import { historyEntry, unknownBefore } from './write.ts'
@@ -51,8 +51,9 @@ const takeGivenUp = async (
   deps: RowsDeps,
   table: string | undefined,
   deadline: Deadline | undefined,
+  onUnreadable: OnUnreadable,
 ): Promise<boolean> => {
-  for await (const { name, records } of deps.quarantine.givenUp()) {
+  for await (const { name, records } of deps.quarantine.givenUp(onUnreadable)) {
     if (deadline && deadline.remainingMs() < reserveMs) return false
     const { arn } = positionOf(records[0])
     if (!isOfTable(deps, arn, table)) continue
@@ -81,8 +82,13 @@ const takeGivenUp = async (
 /** Redrives every quarantined change (of one table), each on its own; what still cannot be applied stays. */
 export const redrive = async (deps: RowsDeps, table?: string, deadline?: Deadline): Promise<Redriven> => {
   const result: Redriven = { redriven: 0, failures: 0, failed: [], isComplete: true }
-  if (!(await takeGivenUp(deps, table, deadline))) return { ...result, isComplete: false }
-  for await (const { name, change } of deps.quarantine.list(table)) {
+  const fail = (name: string, error: unknown): void => {
+    result.failures += 1
+    const reason = error instanceof Error ? error.message : String(error)
+    if (result.failed.length < failedListedMax) result.failed.push({ name, reason })
+  }
+  if (!(await takeGivenUp(deps, table, deadline, fail))) return { ...result, isComplete: false }
+  for await (const { name, change } of deps.quarantine.list(table, fail)) {
     if (deadline && deadline.remainingMs() < reserveMs) {
       result.isComplete = false
       break
@@ -92,9 +98,7 @@ export const redrive = async (deps: RowsDeps, table?: string, deadline?: Deadlin
       await deps.quarantine.done(name)
       result.redriven += 1
     } catch (error) {
-      result.failures += 1
-      const reason = error instanceof Error ? error.message : String(error)
-      if (result.failed.length < failedListedMax) result.failed.push({ name, reason })
+      fail(name, error)
     }
   }
   deps.telemetry.count('ChangesRedriven', result.redriven)

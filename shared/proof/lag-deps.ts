@@ -54,7 +54,7 @@ export type RowsLagDeps = {
 export type LagDeps = {
   config: Config
   stage: string
-  /** Only `create` is called: the identity can do no more. */
+  /** Only `create` is called here; the identity reads the owner record, too. */
   store: BlobStore
   objects: Pick<ObjectLedger, 'get' | 'pending'>
   source: Pick<ObjectSource, 'head'>

@@ -1,8 +1,8 @@
 import * as z from 'zod'
 import { CorruptError, FormatVersionError } from '../errors.ts'
 import type { BlobStat, BlobStore } from '../ports.ts'
-import { crc32c, decodeBody, sha256Hex } from '../weights/codec.ts'
-import { parseBodyName } from '../weights/names.ts'
+import { type Base, crc32c, decodeBody, sha256Hex } from '../weights/codec.ts'
+import { chunkName, parseBodyName } from '../weights/names.ts'
 
 /**
  * A scrub reads one slice of 30 at a time. A body's slice is the first byte of its SHA-256 modulo 30, so that a slice is
@@ -33,6 +33,22 @@ export type Wrong = z.infer<typeof wrongSchema>
 
 export type ReadBack = 'fine' | 'vanished' | { wrong: string } | { unreadable: string }
 
+/** What a delta is against, proved, from any body of it. Throws CorruptError where there is none. */
+const findBase = async (store: BlobStore, id: string): Promise<Base> => {
+  let why = 'it is not there'
+  for await (const stat of store.list(chunkName(id)))
+    try {
+      const body = await store.read(stat.name, { generation: stat.generation, bytesMax: stat.size })
+      const plain = body && (await decodeBody(body, { plainBytesMax }))
+      if (plain && sha256Hex(plain) === id) return { id, plain }
+      if (plain) why = 'other bytes are under its name'
+    } catch (error) {
+      if (!(error instanceof CorruptError)) throw error
+      why = error.message
+    }
+  throw new CorruptError(`its base sha256:${id} cannot be read: ${why}`)
+}
+
 /** Reads a body, decodes it within a bound and rehashes it: it is what its own name says, or it is wrong. */
 export const readBack = async (store: BlobStore, stat: BlobStat): Promise<ReadBack> => {
   const parsed = parseBodyName(stat.name)
@@ -42,7 +58,8 @@ export const readBack = async (store: BlobStore, stat: BlobStat): Promise<ReadBa
     if (!body) return 'vanished'
     if (body.length !== stat.size) return { wrong: `${body.length} bytes came back, ${stat.size} are stored` }
     if (crc32c(body) !== stat.crc32c) return { wrong: `its bytes do not have the crc32c ${stat.crc32c} that is stored` }
-    const found = sha256Hex(await decodeBody(body, { plainBytesMax }))
+    const base = parsed.kind === 'delta' ? await findBase(store, parsed.base) : undefined
+    const found = sha256Hex(await decodeBody(body, { plainBytesMax, base }))
     return found === parsed.id ? 'fine' : { wrong: `it decodes to sha256:${found}` }
   } catch (error) {
     if (error instanceof FormatVersionError) return { unreadable: error.message }

@@ -1,108 +1,125 @@
 import { hash } from 'node:crypto'
-import { constants, zstdCompress, zstdDecompress, type ZstdOptions } from 'node:zlib'
-import { CorruptError, FormatVersionError } from '../errors.ts'
-import { decodeBodyHeader, encodeBodyHeader } from './body.ts'
+import { CorruptError } from '../errors.ts'
+import { type Codec, decodeBodyHeader, encodeBodyHeader } from './body.ts'
 import { discard } from './buffers.ts'
 import { crcNumber } from './checksums.ts'
+import { decodeFloats, encodeFloats, type FloatPayload } from './float-payload.ts'
+import { elementOf } from './planes.ts'
+import { compress, type Content, decompress, probe } from './zstd.ts'
 
-export type EncodedBody = { codec: 'raw' | 'zstd'; body: Uint8Array }
+export type EncodedBody = { codec: Codec; body: Uint8Array }
 
 /** Levels 2 and 3 are slower and no smaller on BF16 weights and on chunk lists. */
 const levelDefault = 1
-/** Decoders must hold windows of 8 MiB at least, RFC 8878 section 3.1.1.1.2; a wider one is only believed as far as the plain length. */
-const windowLogFloor = 23
-/** node:zlib takes no smaller output piece. */
-const outputBytesMin = 64
 
 export const sha256Hex = (bytes: Uint8Array): string => hash('sha256', bytes, 'hex')
 
 /** The unsigned value, as GCS reports it. */
 export const crc32c = (bytes: Uint8Array): number => crcNumber('CRC32C', bytes)
 
-/** One output piece that surely suffices: zlib's default of 16 KiB costs a third of the speed. */
-const compressBound = (bytes: number): number => bytes + (bytes >> 8) + 512
+/** A chunk that a delta is against: its SHA-256 in hex, and bytes that were proved to have it. */
+export type Base = { id: string; plain: Uint8Array }
 
-const compress = (plain: Uint8Array, level: number): Promise<Uint8Array> => {
-  const options: ZstdOptions & { pledgedSrcSize: number } = {
-    chunkSize: compressBound(plain.length),
-    pledgedSrcSize: plain.length,
-    params: {
-      [constants.ZSTD_c_compressionLevel]: level,
-      [constants.ZSTD_c_contentSizeFlag]: 1,
-      [constants.ZSTD_c_checksumFlag]: 1,
-    },
+const bodyOf = (
+  header: { codec: Codec; plainLength: number; params?: Uint8Array; base?: Uint8Array },
+  pieces: readonly Uint8Array[],
+): EncodedBody => {
+  const first = encodeBodyHeader(header)
+  const body = Buffer.allocUnsafeSlow(pieces.reduce((sum, piece) => sum + piece.length, first.length))
+  body.set(first)
+  let at = first.length
+  for (const piece of pieces) {
+    body.set(piece, at)
+    at += piece.length
   }
-  return new Promise((resolve, reject) => {
-    zstdCompress(plain, options, (error, packed) => (error ? reject(error) : resolve(packed)))
-  })
+  return { codec: header.codec, body }
 }
 
-/** The stored form of plain bytes, zstd where that is smaller than raw. `level` as zstd's own. */
-export const encodeBody = async (plain: Uint8Array, options: { level?: number } = {}): Promise<EncodedBody> => {
-  const packed = plain.length > 0 ? await compress(plain, options.level ?? levelDefault) : plain
+/** The body of planes, whose own buffers are given back; the last piece is a view of the plain bytes. */
+const floatBody = (
+  header: { codec: Codec; plainLength: number; base?: Uint8Array },
+  { params, pieces }: FloatPayload,
+): EncodedBody => {
+  const encoded = bodyOf({ ...header, params }, pieces)
+  for (const piece of pieces.slice(0, -1)) discard(piece)
+  return encoded
+}
+
+/** Integers and floats of one byte: only how often a value comes tells something. */
+const noisy = /^(F8_|I8$|U8$|F4$|F6_)/
+
+/** Bytes as they stand, zstd where that is smaller than raw. */
+const encodeBytes = async (plain: Uint8Array, content: Content, level: number): Promise<EncodedBody> => {
+  const packed = plain.length > 0 ? await compress(plain, content, level) : plain
   const codec = packed.length < plain.length ? 'zstd' : 'raw'
-  const payload = codec === 'zstd' ? packed : plain
-  const header = encodeBodyHeader({ codec, plainLength: plain.length })
-  const body = Buffer.allocUnsafeSlow(header.length + payload.length)
-  body.set(header)
-  body.set(payload, header.length)
+  const encoded = bodyOf({ codec, plainLength: plain.length }, [codec === 'zstd' ? packed : plain])
   if (packed !== plain) discard(packed)
-  return { codec, body }
+  return encoded
 }
 
-/** With `info`, node:zlib answers the engine too, whose `bytesWritten` is the input that the frame took. */
-type Inflated = { buffer: Uint8Array; engine: { bytesWritten: number } }
+/** What of its plain bytes a sample must take less of, as it stands, before that is tried beside the planes. */
+const repeatsBelow = 0.5
 
-const inflate = (payload: Uint8Array, plainLength: number): Promise<Inflated> => {
-  const windowLogMax = Math.max(windowLogFloor, Math.ceil(Math.log2(plainLength + 1)))
-  const options: ZstdOptions = {
-    // One byte to spare: an output piece that is exactly full makes node:zlib allocate another.
-    chunkSize: Math.max(outputBytesMin, plainLength + 1),
-    maxOutputLength: Math.max(1, plainLength),
-    info: true,
-    params: { [constants.ZSTD_d_windowLogMax]: windowLogMax },
+/**
+ * The stored form of plain bytes that stands alone: by the elements' `dtype`, as safetensors names it, where it is known;
+ * raw where nothing is smaller. `level` is zstd's own, for bytes of no known dtype.
+ */
+export const encodeBody = async (
+  plain: Uint8Array,
+  options: { level?: number; dtype?: string | undefined } = {},
+): Promise<EncodedBody> => {
+  const { level = levelDefault, dtype } = options
+  const plainLength = plain.length
+  const element = elementOf(dtype)
+  if (!element || plainLength < element.bytes) {
+    const isNoise = dtype !== undefined && noisy.test(dtype) && probe(plain, 'text') > repeatsBelow
+    return encodeBytes(plain, isNoise ? 'noise' : 'text', level)
   }
-  return new Promise((resolve, reject) => {
-    zstdDecompress(payload, options, (error, result) => {
-      if (error) reject(error)
-      else resolve(result as unknown as Inflated)
-    })
-  })
+  const floats = floatBody({ codec: 'exp-zstd', plainLength }, await encodeFloats(plain, element, undefined))
+  const isRepeating = probe(plain, 'text') < repeatsBelow
+  if (!isRepeating && floats.body.length < plainLength) return floats
+  const bytes = await encodeBytes(plain, 'text', level)
+  const [kept, other] = bytes.body.length <= floats.body.length ? [bytes, floats] : [floats, bytes]
+  discard(other.body)
+  return kept
 }
 
-const isMemoryShort = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'ZSTD_error_memory_allocation'
+/** The stored form as the difference to a base of the same dtype; undefined where the dtype has none. */
+export const encodeDelta = async (
+  plain: Uint8Array,
+  { dtype, base }: { dtype: string | undefined; base: Base },
+): Promise<EncodedBody | undefined> => {
+  const element = elementOf(dtype)
+  if (!element) return undefined
+  const header = { codec: 'delta' as const, plainLength: plain.length, base: Buffer.from(base.id, 'hex') }
+  return floatBody(header, await encodeFloats(plain, element, base.plain))
+}
 
-const decompress = async (payload: Uint8Array, plainLength: number): Promise<Uint8Array> => {
-  const { buffer, engine } = await inflate(payload, plainLength).catch((error: unknown) => {
-    if (isMemoryShort(error)) throw error
-    const why = error instanceof Error ? error.message : String(error)
-    throw new CorruptError(`a zstd body of ${payload.length} bytes for ${plainLength} cannot be decoded: ${why}`, {
-      cause: error,
-    })
-  })
-  if (engine.bytesWritten !== payload.length)
-    throw new CorruptError(
-      `a zstd body ends after ${engine.bytesWritten} of ${payload.length} bytes: the rest is not its`,
-    )
-  if (buffer.length !== plainLength)
-    throw new CorruptError(`a zstd body holds ${buffer.length} plain bytes, its header says ${plainLength}`)
-  return buffer
+/** The base that a body names is the one given. */
+const baseOf = (named: Uint8Array | undefined, base: Base | undefined): Uint8Array | undefined => {
+  if (!named) return undefined
+  const id = Buffer.from(named).toString('hex')
+  if (!base) throw new CorruptError(`a body is the difference to sha256:${id}, and stands where one must stand alone`)
+  if (base.id !== id) throw new CorruptError(`a body is the difference to sha256:${id}, not to sha256:${base.id}`)
+  return base.plain
 }
 
 /**
- * The plain bytes of a self-contained body (a view of it where it is raw); the caller rehashes them. Throws
- * CorruptError on anything but exactly the declared bytes, before allocating where they are more than `plainBytesMax`,
- * and FormatVersionError for a codec that needs a newer program.
+ * The plain bytes of a body (a view of it where it is raw); the caller rehashes them, and has proved those of `base`,
+ * without which a delta is refused. Throws CorruptError on anything but exactly the declared bytes, before allocating where
+ * they are more than `plainBytesMax`.
  */
-export const decodeBody = async (body: Uint8Array, options: { plainBytesMax: number }): Promise<Uint8Array> => {
-  const { codec, plainLength, params, payloadOffset } = decodeBodyHeader(body)
-  if (codec !== 'raw' && codec !== 'zstd')
-    throw new FormatVersionError(`a body of codec ${codec}, which this program cannot decode: upgrade it`)
-  if (params.length > 0) throw new CorruptError(`a body of codec ${codec} has ${params.length} bytes of parameters`)
+export const decodeBody = async (
+  body: Uint8Array,
+  options: { plainBytesMax: number; base?: Base | undefined },
+): Promise<Uint8Array> => {
+  const { codec, plainLength, params, base, payloadOffset } = decodeBodyHeader(body)
   if (plainLength > options.plainBytesMax)
     throw new CorruptError(`a body of ${plainLength} plain bytes, more than the ${options.plainBytesMax} allowed here`)
   const payload = body.subarray(payloadOffset)
+  if (codec === 'exp-zstd' || codec === 'delta')
+    return decodeFloats(params, payload, plainLength, baseOf(base, options.base))
+  if (params.length > 0) throw new CorruptError(`a body of codec ${codec} has ${params.length} bytes of parameters`)
   if (codec === 'zstd') return decompress(payload, plainLength)
   if (payload.length !== plainLength)
     throw new CorruptError(`a raw body holds ${payload.length} bytes, its header says ${plainLength}`)

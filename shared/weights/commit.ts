@@ -5,6 +5,8 @@ import { compareChecksum, type Verdict } from './check.ts'
 import { mismatch, orderPlan, replan } from './close.ts'
 import { sha256Hex } from './codec.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
+import { sendDigests } from './digest.ts'
+import { isTakenOver, recordContent, verdictOfIdentical } from './identical.ts'
 import type { ObjectRow, Piece } from './ledger.ts'
 import {
   cancelledSchema,
@@ -16,9 +18,8 @@ import {
   parseRecord,
   toBytes,
 } from './manifest.ts'
-import type { WorkMessage } from './messages.ts'
 import { objectManifestName } from './names.ts'
-import { backfillMark, distrusting, segmentMessage, sourceRecord, touchRelease } from './plan.ts'
+import { distrusting, segmentMessage, sourceRecord, touchRelease } from './plan.ts'
 import { keep, keepAsItIs, missingOf } from './presence.ts'
 import { evaluateRelease } from './release.ts'
 import { bodyName, idHex, readPart, storePart } from './store.ts'
@@ -103,34 +104,9 @@ const lookAtAll = async (
   return 'present'
 }
 
-const isSequential = (algorithm: string | undefined): algorithm is 'SHA256' | 'SHA1' | 'MD5' =>
-  algorithm === 'SHA256' || algorithm === 'SHA1' || algorithm === 'MD5'
-
-const sendDigests = async (
-  deps: WeightsDeps,
-  row: ObjectRow,
-  ranges: readonly { start: number; end: number }[],
-): Promise<void> => {
-  const algorithm = row.check?.algorithm
-  if (!isSequential(algorithm)) throw new CorruptError(`the CRC pieces of ${row.source.key} do not cover it`)
-  const { bucket, key, versionId, etag } = row.source
-  const messages = ranges.map(({ start, end }): WorkMessage => ({
-    lifeboat: 1,
-    kind: 'digest',
-    purpose: 'check',
-    traceId: row.traceId,
-    planId: row.planId,
-    source: { bucket, key, etag, versionId },
-    algorithm,
-    offset: start,
-    size: end - start,
-    ...backfillMark(row),
-  }))
-  await deps.workQueue.send(messages)
-}
-
 const compare = async (deps: WeightsDeps, row: ObjectRow, pieces: readonly Piece[]): Promise<Verdict | undefined> => {
   if (!row.check) return undefined
+  if (isTakenOver(row, pieces)) return verdictOfIdentical(row.check)
   const read = row.phase === 'digest' ? await toArray(deps.digests.list(row.traceId, row.planId)) : []
   return compareChecksum(
     row.check,
@@ -230,7 +206,7 @@ const manifestOf = async (
           ...(row.release.version === undefined ? {} : { version: row.release.version }),
         }
       : null,
-    parent: null,
+    parent: row.parent ?? null,
     sealedAt: new Date(deps.clock.now()).toISOString(),
   }
 }
@@ -269,8 +245,15 @@ const close = async (
   const { state, checksums, sequence } = sealed.manifest
   const change = { state, manifestDigest, ...(checksums.sha256 === undefined ? {} : { sha256: checksums.sha256 }) }
   const closed = { ...row, ...change }
-  await deps.chain.advance(`object#${row.source.bucket}#${row.source.key}`, sequence, manifestDigest)
+  await deps.chain.advance(`object#${row.source.bucket}#${row.source.key}`, sequence, manifestDigest, {
+    manifest: objectManifestName(row.source.bucket, row.source.key, row.version, row.planId),
+  })
   if (row.release) await touchRelease(deps, closed, row.release)
+  await recordContent(deps, row, {
+    name: objectManifestName(row.source.bucket, row.source.key, row.version, row.planId),
+    manifest: sealed.manifest,
+    digest: manifestDigest,
+  })
   // Releases that name the manifest before this one are sealed anew.
   if (row.release && row.repair)
     await deps.releases.reopen(row.source.bucket, row.release.prefix, row.planId, deps.clock.now())

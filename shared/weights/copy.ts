@@ -1,9 +1,13 @@
+import { toArray } from '../bounded.ts'
 import { CorruptError, SupersededError } from '../errors.ts'
+import { type Bases, findBases, readBaseOf } from './bases.ts'
 import { createPieceDigester } from './check.ts'
 import { chunksOf } from './chunker.ts'
 import { replan, supersede } from './close.ts'
-import { type Cut, cutsWithin, tensorCutter } from './cut.ts'
+import { type Cut, cutsAtTensors, cutsWithin } from './cut.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
+import { readIdentical } from './identical.ts'
+import type { Identical, ObjectRow } from './ledger.ts'
 import {
   type ChunkRef,
   formatVersion,
@@ -14,7 +18,8 @@ import {
   toBytes,
 } from './manifest.ts'
 import type { SegmentMessage } from './messages.ts'
-import { storeChunks } from './store-chunks.ts'
+import { chunkParts } from './read.ts'
+import { type ChunkToStore, storeChunks } from './store-chunks.ts'
 import { bodyName, readPart, storePart } from './store.ts'
 
 const chunksPerPart = 10_000
@@ -45,12 +50,18 @@ const tensorsOf = async (deps: WeightsDeps, message: SegmentMessage): Promise<Te
   }
 }
 
-type Cuts = { cuts: Iterable<Cut> } | 'gear'
+type Cuts = { cuts: readonly Cut[]; bases: Bases } | 'gear'
+
+const none: Bases = new Map()
 
 const cutsOf = async (deps: WeightsDeps, message: SegmentMessage, from: number, to: number): Promise<Cuts> => {
-  if (message.cutter !== tensorCutter) return 'gear'
+  if (!cutsAtTensors(message.cutter)) return 'gear'
   const { dataStart, tensors } = await tensorsOf(deps, message)
-  return { cuts: cutsWithin(dataStart, tensors, from, to) }
+  const cuts = [...cutsWithin(dataStart, tensors, from, to)]
+  // What was found missing or wrong may be a base: then every chunk stands alone.
+  const isTrusting = message.compare !== true && message.distrusted === undefined
+  const bases = message.parent !== undefined && isTrusting ? await findBases(deps, message.parent, cuts, tensors) : none
+  return { cuts, bases }
 }
 
 const storeParts = async (
@@ -93,10 +104,18 @@ const copyRange = async (
     bytesReused: message.done?.bytesReused ?? 0,
   }
   const abort = new AbortController()
-  async function* source(): AsyncGenerator<Uint8Array> {
+  async function* source(): AsyncGenerator<ChunkToStore> {
+    let index = 0
     for await (const plain of chunksOf(deps.source.read(message.source, start, end, abort.signal), how)) {
       digester.update(plain)
-      yield plain
+      const cut = how === 'gear' ? undefined : how.cuts[index]
+      index += 1
+      const before = how !== 'gear' && cut ? how.bases.get(cut.offset) : undefined
+      yield {
+        plain,
+        dtype: cut?.dtype,
+        ...(before && { known: before.known, readBase: () => readBaseOf(deps, before) }),
+      }
       if (isLate()) return
     }
   }
@@ -105,7 +124,8 @@ const copyRange = async (
       progress.refs.push(stored.ref)
       progress.position += stored.ref.length
       progress.bytesSent += stored.bytesSent
-      if (!stored.indexed) progress.fresh.push(stored.ref)
+      // The index answers for bodies that stand alone: who reuses one need not know of any other.
+      if (!stored.indexed && !stored.ref.base) progress.fresh.push(stored.ref)
       if (!stored.reused) continue
       progress.reused += 1
       progress.bytesReused += stored.ref.length
@@ -127,6 +147,27 @@ const count = (deps: WeightsDeps, message: SegmentMessage, progress: Progress): 
   deps.telemetry.count('ChunksReused', progress.reused)
 }
 
+/** A part of a protected manifest of the same bytes is one of this object too; commit looks at all that it names. */
+const takeOver = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  message: SegmentMessage,
+  identical: Identical,
+): Promise<CopyOutcome> => {
+  const { traceId, planId, offset, size, index } = message
+  const manifest = await readIdentical(deps, identical)
+  const parts = await toArray(chunkParts(deps.store, manifest?.parts ?? []))
+  const part = parts.find((one) => one.offset === offset && one.size === size)
+  if (!part) {
+    await replan(deps, row)
+    return 'replanned'
+  }
+  deps.telemetry.count('BytesSaved', size, 'Bytes')
+  const done = { parts: [part], pieces: [], bytesSent: 0, bytesReused: size }
+  const counted = await deps.segments.finish({ traceId, planId, offset, size, index, ...done })
+  return counted === 'counted' ? 'copied' : counted
+}
+
 /**
  * Copies one segment. Safe to run any number of times, also at once: chunks are create-only and the result is counted in
  * one transaction. What the deadline leaves goes on as a new message.
@@ -140,6 +181,8 @@ export const copySegment = async (
   const row = await deps.objects.get(message.traceId)
   if (!row || row.planId !== message.planId || row.state !== 'copying') return 'stale'
   if (await deps.segments.get(message.traceId, message.planId, message.offset)) return 'already'
+
+  if (message.identical && message.compare !== true) return takeOver(deps, row, message, message.identical)
 
   const start = message.done?.position ?? message.offset
   const end = message.offset + message.size

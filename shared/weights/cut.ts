@@ -2,7 +2,12 @@ import type { Tensor } from './safetensors.ts'
 
 /** Part of a plan's identity: another way to cut is another name. */
 export const tensorCutter = 'safetensors/1'
+export const ggufCutter = 'gguf/1'
+export const torchCutter = 'torch/1'
 export const gearCutter = 'gear/1'
+
+/** Whether chunks follow tensors: the cuts then come from the tensor index. */
+export const cutsAtTensors = (cutter: string): boolean => [tensorCutter, ggufCutter, torchCutter].includes(cutter)
 
 export const chunkBytesMax = 4 * 2 ** 20
 export const segmentBytesMaxDefault = 256 * 2 ** 20

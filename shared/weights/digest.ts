@@ -6,7 +6,7 @@ import { sha256Hex } from './codec.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
 import type { ObjectRow, ReleaseKey } from './ledger.ts'
 import { type ChunkRef, chunksPartSchema, parseRecord } from './manifest.ts'
-import type { DigestMessage } from './messages.ts'
+import { backfillMark, type DigestMessage } from './messages.ts'
 import { recordFailure } from './outcome.ts'
 import { touchRelease } from './plan.ts'
 import { bodyName, readPart } from './store.ts'
@@ -186,4 +186,31 @@ export const digestRange = async (
   const digest = hash.digest()
   if (message.purpose === 'check') return finishCheck(deps, message, digest)
   return row.release ? finishRelease(deps, row, row.release, digest) : 'already'
+}
+
+const isSequential = (algorithm: string | undefined): algorithm is 'SHA256' | 'SHA1' | 'MD5' =>
+  algorithm === 'SHA256' || algorithm === 'SHA1' || algorithm === 'MD5'
+
+/** Sends a second read of each range, for a checksum that does not combine from segments. */
+export const sendDigests = async (
+  deps: WeightsDeps,
+  row: ObjectRow,
+  ranges: readonly { start: number; end: number }[],
+): Promise<void> => {
+  const algorithm = row.check?.algorithm
+  if (!isSequential(algorithm)) throw new CorruptError(`the CRC pieces of ${row.source.key} do not cover it`)
+  const { bucket, key, versionId, etag } = row.source
+  const messages = ranges.map(({ start, end }): DigestMessage => ({
+    lifeboat: 1,
+    kind: 'digest',
+    purpose: 'check',
+    traceId: row.traceId,
+    planId: row.planId,
+    source: { bucket, key, etag, versionId },
+    algorithm,
+    offset: start,
+    size: end - start,
+    ...backfillMark(row),
+  }))
+  await deps.workQueue.send(messages)
 }

@@ -29,6 +29,8 @@ export const planIdOf = (plan: {
   segmentBytesMax: number
   tensorParts: readonly string[]
   attempt: number
+  /** The digest of a manifest whose parts are taken over. */
+  identical?: string
 }): string =>
   digest(
     plan.object.bucket,
@@ -39,4 +41,5 @@ export const planIdOf = (plan: {
     plan.segmentBytesMax,
     plan.tensorParts.join(' '),
     plan.attempt,
+    ...(plan.identical === undefined ? [] : [plan.identical]),
   ).slice(0, 16)

@@ -33,6 +33,8 @@ export type ObjectRow = {
   check: Check | null
   uncheckedReason?: string
   release?: ReleaseKey
+  /** Name of the manifest of the version before: what chunks may be the difference to. */
+  parent?: string
   plannedAt: number
   /** When the source says the version came to be; lag counts from here. */
   since: number
@@ -50,11 +52,16 @@ export type ObjectRow = {
   seenAt?: number
   /** When the queue had taken every unit of the plan. */
   sentAt?: number
+  /** Set where the source's checksum proves the bytes to be those of a protected manifest: nothing is read. */
+  identical?: Identical
   /** Set where the version was sealed before and a check found the replica's copy wanting. */
   repair?: Repair
   /** The backfill that brings it in: it was there before Lifeboat, and is not late. */
   backfill?: string
 }
+
+/** The name and the digest (`sha256:`) of a manifest of the same bytes. */
+export type Identical = { manifest: string; digest: string }
 
 /** `bodies` are ids (SHA-256 in hex) of chunks and parts whose stored bytes are read before they are believed. */
 export type Repair = { bodies: string[] }

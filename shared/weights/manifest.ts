@@ -5,7 +5,7 @@ import { FormatVersionError, InvalidInputError } from '../errors.ts'
  * The records that make objects and releases exist in the replica, as docs/format.md specifies them.
  * Readers refuse a newer major version and drop the unknown fields of a newer minor one.
  */
-export const formatVersion = '1.0'
+export const formatVersion = '1.1'
 
 const bytes = z.number().int().nonnegative()
 const time = z.iso.datetime()
@@ -22,11 +22,14 @@ const storedSchema = z.object({
   generation,
 })
 
+const baseRefSchema = storedSchema.extend({ length: bytes, codec: z.string() })
+export type BaseRef = z.infer<typeof baseRefSchema>
+
 export const chunkRefSchema = storedSchema.extend({
   length: bytes,
   codec: z.string(),
   /** Full reference of the self-contained body that a delta is against. */
-  base: storedSchema.extend({ length: bytes, codec: z.string() }).nullable().default(null),
+  base: baseRefSchema.nullable().default(null),
 })
 export type ChunkRef = z.infer<typeof chunkRefSchema>
 

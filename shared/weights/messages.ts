@@ -60,8 +60,12 @@ export const segmentMessageSchema = z.object({
   cutter: z.string(),
   tensors: z.array(tensorPartRefSchema),
   digest: z.object({ algorithm: checksumSchema.shape.algorithm, bounds: z.array(count) }).nullable(),
+  /** Name of the manifest of the version before: what chunks may be the difference to. */
+  parent: z.string().optional(),
   /** Set when a body of this segment was missing: what the index says of its chunks is compared, not believed. */
   compare: z.boolean().optional(),
+  /** A protected manifest of the same bytes, whose parts are taken over. */
+  identical: z.object({ manifest: z.string(), digest: z.string() }).optional(),
   /** Chunks and parts (SHA-256 in hex) that were found to be wrong: neither the index nor their stored digests are believed. */
   distrusted: z.array(z.string()).optional(),
   /** What earlier calls did, when a deadline cut the segment: everything before `position`. */
@@ -90,3 +94,7 @@ export type DigestMessage = z.infer<typeof digestMessageSchema>
 
 export const workMessageSchema = z.discriminatedUnion('kind', [segmentMessageSchema, digestMessageSchema])
 export type WorkMessage = z.infer<typeof workMessageSchema>
+
+/** What says of a unit that it is a backfill's. */
+export const backfillMark = ({ backfill }: { backfill?: string | undefined }): { backfill?: string } =>
+  backfill === undefined ? {} : { backfill }

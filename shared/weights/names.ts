@@ -81,20 +81,22 @@ export const alternatePartName = (idHex: string, nonceHex: string): string => `$
 /** The delta of a chunk against a base, both named by their plain bytes. */
 export const deltaName = (idHex: string, baseHex: string): string => `${fanned('deltas', idHex)}.${digest(baseHex)}`
 
+export const alternateDeltaName = (idHex: string, baseHex: string, nonceHex: string): string =>
+  `${deltaName(idHex, baseHex)}~${nonce(nonceHex)}`
+
 /** What a name under `chunks/`, `parts/` or `deltas/` holds. */
 export type BodyName =
   | { kind: 'chunk' | 'part'; id: string; nonce?: string }
-  | { kind: 'delta'; id: string; base: string }
+  | { kind: 'delta'; id: string; base: string; nonce?: string }
 
 export const parseBodyName = (name: string): BodyName | undefined => {
-  const match = /^(chunk|part|delta)s\/([0-9a-f]{2})\/(\2[0-9a-f]{62})(?:~([0-9a-f]{1,64})|\.([0-9a-f]{64}))?$/.exec(
-    name,
-  )
-  const [, kind, , id, alternate, base] = match ?? []
-  if (!id) return undefined
-  if (kind === 'delta') return base === undefined ? undefined : { kind, id, base }
-  if (base !== undefined) return undefined
-  return { kind: kind === 'part' ? 'part' : 'chunk', id, ...(alternate !== undefined && { nonce: alternate }) }
+  const match =
+    /^(chunk|part|delta)s\/([0-9a-f]{2})\/(\2[0-9a-f]{62})(?:\.([0-9a-f]{64}))?(?:~([0-9a-f]{1,64}))?$/.exec(name)
+  const [, kind, , id, base, alternate] = match ?? []
+  if (!id || (kind === 'delta') !== (base !== undefined)) return undefined
+  const beside = alternate === undefined ? {} : { nonce: alternate }
+  if (base !== undefined) return { kind: 'delta', id, base, ...beside }
+  return { kind: kind === 'part' ? 'part' : 'chunk', id, ...beside }
 }
 
 // -------------------------------------------------------------------- records

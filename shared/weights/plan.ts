@@ -2,18 +2,14 @@ import { type Config, compilePath } from '../config.ts'
 import { UnavailableError } from '../errors.ts'
 import type { SourceObject } from '../ports.ts'
 import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
-import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault, tensorCutter } from './cut.ts'
 import type { WeightsDeps } from './deps.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
 import type { Check, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
-import { formatVersion, type PendingManifest, type TensorPartRef, toBytes } from './manifest.ts'
-import type { SegmentMessage } from './messages.ts'
+import { parentOf } from './lineage.ts'
+import { formatVersion, type PendingManifest, toBytes } from './manifest.ts'
+import { backfillMark, type SegmentMessage } from './messages.ts'
 import { pendingName } from './names.ts'
-import { headerLength, parseSafetensors, type Tensor } from './safetensors.ts'
-import { storePart } from './store.ts'
-
-/** Tensors in one part of the tensor index: what a segment's copy has to hold. */
-const tensorsPerPart = 5000
+import { segmentBytesMaxOf, shapeOf, shapeOfIdentical } from './shape.ts'
 
 export type BucketRule = Config['buckets'][number]
 
@@ -29,98 +25,9 @@ export const releaseOf = (rule: BucketRule, key: string): ReleaseKey | undefined
   return match && { ...match, prefix: key.slice(0, key.length - match.path.length) }
 }
 
-type Shape = {
-  cutter: string
-  warnings: string[]
-  tensors: TensorPartRef[]
-  segments: () => Iterable<{ offset: number; size: number }>
-}
-
-const readRange = async (deps: WeightsDeps, object: SourceObject, start: number, end: number): Promise<Uint8Array> => {
-  const bytes = new Uint8Array(end - start)
-  let position = 0
-  for await (const part of deps.source.read(object, start, end)) {
-    bytes.set(part, position)
-    position += part.length
-  }
-  return bytes
-}
-
-const segmentBytesMaxOf = (deps: WeightsDeps): number => deps.segmentBytesMax ?? segmentBytesMaxDefault
-
-const opaque = (deps: WeightsDeps, size: number, warnings: string[]): Shape => ({
-  cutter: gearCutter,
-  warnings,
-  tensors: [],
-  segments: () => fixedSegments(size, segmentBytesMaxOf(deps)),
-})
-
-const storeTensors = async (
-  deps: WeightsDeps,
-  hint: Record<string, string>,
-  dataStart: number,
-  tensors: readonly Tensor[],
-): Promise<TensorPartRef[]> => {
-  const parts: TensorPartRef[] = []
-  for (let first = 0; first === 0 || first < tensors.length; first += tensorsPerPart) {
-    const slice = tensors.slice(first, first + tensorsPerPart)
-    const plain = toBytes({ format: 'lifeboat/tensors', formatVersion, dataStart, tensors: slice })
-    const { ref } = await storePart(deps, plain, hint)
-    const { length: _length, codec: _codec, base: _base, ...stored } = ref
-    parts.push({
-      ...stored,
-      from: first === 0 ? 0 : (slice[0]?.start ?? 0),
-      to: slice.at(-1)?.end ?? dataStart,
-      tensors: slice.length,
-    })
-  }
-  return parts
-}
-
 /** The same, but stored bodies that a check found to be wrong are read before they are believed. */
 export const distrusting = (deps: WeightsDeps, repair: Repair | undefined): WeightsDeps =>
   repair ? { ...deps, distrusted: new Set(repair.bodies) } : deps
-
-const readHeader = async (deps: WeightsDeps, object: SourceObject): Promise<ReturnType<typeof parseSafetensors>> => {
-  const first = await readRange(deps, object, 0, Math.min(object.size, 64 * 1024))
-  const length = headerLength(first.subarray(0, 8), object.size)
-  if (!length.ok) return length
-  const headerEnd = 8 + length.bytes
-  const header = headerEnd <= first.length ? first.subarray(0, headerEnd) : await readRange(deps, object, 0, headerEnd)
-  return parseSafetensors(header, object.size)
-}
-
-/** How the beginning of an object would be cut, of about `bytesMax` bytes up to `end`: for an estimate. */
-export const firstCuts = async (
-  deps: WeightsDeps,
-  object: SourceObject,
-  bytesMax: number,
-): Promise<{ how: 'gear' | { cuts: Iterable<{ length: number }> }; end: number }> => {
-  const parsed = object.key.endsWith('.safetensors') ? await readHeader(deps, object) : undefined
-  if (!parsed?.ok) return { how: 'gear', end: Math.min(object.size, bytesMax) }
-  const cuts: { length: number }[] = []
-  let end = 0
-  for (const cut of cutTensors(parsed.dataStart, parsed.tensors, object.size)) {
-    if (cuts.length > 0 && end + cut.length > bytesMax) break
-    cuts.push(cut)
-    end += cut.length
-  }
-  return { how: { cuts }, end }
-}
-
-/** How an object is cut. A safetensors file that is not one is copied as opaque bytes, with a warning that says why. */
-const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: string): Promise<Shape> => {
-  if (!object.key.endsWith('.safetensors')) return opaque(deps, object.size, [])
-  const parsed = await readHeader(deps, object)
-  if (!parsed.ok) return opaque(deps, object.size, [`copied as an opaque file: ${parsed.reason}`])
-  const { dataStart, tensors } = parsed
-  return {
-    cutter: tensorCutter,
-    warnings: [],
-    tensors: await storeTensors(deps, { traceId }, dataStart, tensors),
-    segments: () => planSegments(cutTensors(dataStart, tensors, object.size), segmentBytesMaxOf(deps)),
-  }
-}
 
 const checkOf = async (deps: WeightsDeps, object: SourceObject): Promise<Check | null> => {
   const chosen = chooseChecksum(object)
@@ -143,10 +50,6 @@ export const sourceRecord = (config: Config, object: SourceObject, version: stri
   ...(object.metadata === undefined ? {} : { metadata: object.metadata }),
   ...(object.storageClass === undefined ? {} : { storageClass: object.storageClass }),
 })
-
-/** What says of a unit that it is a backfill's. */
-export const backfillMark = ({ backfill }: Pick<ObjectRow, 'backfill'>): { backfill?: string } =>
-  backfill === undefined ? {} : { backfill }
 
 /** The message that copies one segment of a plan. */
 export const segmentMessage = (
@@ -171,6 +74,8 @@ export const segmentMessage = (
       algorithm: row.check.algorithm,
       bounds: boundsWithin(row.check, row.source.size, offset, end),
     },
+    ...(row.identical ? { identical: row.identical } : {}),
+    ...(row.parent === undefined ? {} : { parent: row.parent }),
     ...(row.repair ? { distrusted: row.repair.bodies } : {}),
     ...backfillMark(row),
   }
@@ -246,11 +151,17 @@ export const planObject = async (
 
   // A repair that is under way stays one, whatever asks for its plan again.
   const mending = isRepair ? repair : before?.state === 'copying' ? before.repair : undefined
-  const shape = await shapeOf(distrusting(deps, mending), object, traceId)
   const check = await checkOf(deps, object)
   // What a backfill began stays its own, whatever asks for its plan again.
   const broughtBy = before?.state === 'copying' ? before.backfill : backfill
+  // Another attempt, or a repair, reads what an earlier plan took over.
+  const isPlain = number === 0 && !mending
+  const shape =
+    (isPlain && (await shapeOfIdentical(deps, object, check))) ||
+    (await shapeOf(distrusting(deps, mending), object, traceId))
   const release = releaseOf(rule, object.key)
+  // What is mended stands alone: what is wrong may be a base.
+  const parent = shape.tensors.length > 0 && !mending ? await parentOf(deps, rule, object, release) : undefined
   const segments = countOf(shape.segments())
   const row: ObjectRow = {
     traceId,
@@ -263,6 +174,7 @@ export const planObject = async (
       segmentBytesMax: segmentBytesMaxOf(deps),
       tensorParts: shape.tensors.map((part) => part.id),
       attempt: number,
+      ...(shape.identical ? { identical: shape.identical.digest } : {}),
     }),
     attempt: number,
     state: 'copying',
@@ -277,9 +189,11 @@ export const planObject = async (
       ? {}
       : { uncheckedReason: 'the source has no checksum of this object that its bytes could be compared with' }),
     ...(release ? { release } : {}),
+    ...(parent === undefined ? {} : { parent }),
     plannedAt: deps.clock.now(),
     // What was in the replica once is late from when it was found wanting, and not from when it came to be.
     since: isRepair ? deps.clock.now() : mending ? (before?.since ?? object.lastModified) : object.lastModified,
+    ...(shape.identical ? { identical: shape.identical } : {}),
     ...(mending ? { repair: mending } : {}),
     ...(broughtBy === undefined ? {} : { backfill: broughtBy }),
   }

@@ -1,7 +1,7 @@
 import { CorruptError, LifeboatError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
 import { discard } from './buffers.ts'
-import { crc32c, decodeBody, sha256Hex } from './codec.ts'
+import { type Base, crc32c, decodeBody, sha256Hex } from './codec.ts'
 import {
   type ChunkRef,
   chunksPartSchema,
@@ -14,20 +14,24 @@ import { bodyName, idHex, readPart } from './store.ts'
 
 /** Reading an object from the replica alone: manifest, parts, chunks. */
 
-/** Chunk references of the parts in order, through index parts however deep. */
+/** The parts that list chunks, in order, through index parts however deep. */
+export async function* chunkParts(store: BlobStore, parts: readonly PartRef[]): AsyncGenerator<PartRef> {
+  for (const part of parts) {
+    if (part.kind === 'chunks') yield part
+    else
+      yield* chunkParts(store, parseRecord(indexPartSchema, bodyName(part, 'part'), await readPart(store, part)).parts)
+  }
+}
+
+/** Chunk references of the parts in order. */
 export async function* chunksOfParts(
   store: BlobStore,
   parts: readonly PartRef[],
 ): AsyncGenerator<{ ref: ChunkRef; offset: number }> {
-  for (const part of parts) {
-    const plain = await readPart(store, part)
+  for await (const part of chunkParts(store, parts)) {
     const name = bodyName(part, 'part')
-    if (part.kind === 'index') {
-      yield* chunksOfParts(store, parseRecord(indexPartSchema, name, plain).parts)
-      continue
-    }
     let offset = part.offset
-    for (const ref of parseRecord(chunksPartSchema, name, plain).chunks) {
+    for (const ref of parseRecord(chunksPartSchema, name, await readPart(store, part)).chunks) {
       yield { ref, offset }
       offset += ref.length
     }
@@ -36,22 +40,34 @@ export async function* chunksOfParts(
   }
 }
 
-const decodeChunk = async (name: string, body: Uint8Array, ref: ChunkRef): Promise<Uint8Array> => {
-  const plain = await decodeBody(body, { plainBytesMax: ref.length })
+const decodeChunk = async (
+  name: string,
+  body: Uint8Array,
+  ref: ChunkRef,
+  base: Base | undefined,
+): Promise<Uint8Array> => {
+  const plain = await decodeBody(body, { plainBytesMax: ref.length, base })
   if (plain.length !== ref.length || sha256Hex(plain) !== idHex(ref.id))
     throw new CorruptError(`chunk ${name} does not hash to its id`)
   return plain
 }
 
-/** The plain bytes of one chunk, proved by its id; where that fails, its stored checksum tells damage from a wrong body. */
-export const readChunk = async (store: BlobStore, ref: ChunkRef): Promise<Uint8Array> => {
+/**
+ * The plain bytes of one chunk, proved by its id; where that fails, its stored checksum tells damage from a wrong body. The base of
+ * a delta is read, and proved, too, unless the caller has it.
+ */
+export const readChunk = async (store: BlobStore, ref: ChunkRef, given?: Base): Promise<Uint8Array> => {
   const name = bodyName(ref, 'chunk')
   const body = await store.read(name, { generation: ref.generation, bytesMax: ref.storedBytes })
   if (!body) throw new CorruptError(`chunk ${name}, generation ${ref.generation}, is missing from the replica`)
+  const base = ref.base
+    ? (given ?? { id: idHex(ref.base.id), plain: await readChunk(store, { ...ref.base, base: null }) })
+    : undefined
   try {
-    const plain = await decodeChunk(name, body, ref)
+    const plain = await decodeChunk(name, body, ref, base)
     // Raw bytes are a view of the body.
     if (plain.buffer !== body.buffer) discard(body)
+    if (base && base !== given) discard(base.plain)
     return plain
   } catch (error) {
     if (!(error instanceof LifeboatError) || crc32c(body) === ref.crc32c) throw error

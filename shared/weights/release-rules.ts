@@ -26,7 +26,7 @@ export type Candidate = {
 
 export type MarkerKind = 'exact' | 'marker' | 'index'
 
-const publishName = '_PUBLISH.json'
+export const publishName = '_PUBLISH.json'
 
 /** What a path marks, strongest first: the publisher's list, a configured or well-known marker, an index of shards. */
 export const markerKind = (path: string, configured?: string): MarkerKind | undefined => {
@@ -167,6 +167,7 @@ const entrySchema = z
   .refine((entry) => entry.sha256 ?? entry.versionId ?? entry.crc64nvme, {
     error: 'needs sha256, versionId or crc64nvme',
   })
+/** What else is in it is not judged here: `parent` is lineage.ts's. */
 export const publishSchema = z.object({ files: z.array(entrySchema).min(1) })
 export type Publish = z.infer<typeof publishSchema>
 

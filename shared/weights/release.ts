@@ -5,7 +5,8 @@ import type { MemberRow } from './ledger.ts'
 import { objectManifestSchema, parseRecord } from './manifest.ts'
 import { objectManifestName } from './names.ts'
 import { recordWaiting } from './outcome.ts'
-import { backfillMark, type BucketRule, releaseOf, ruleFor, touchRelease } from './plan.ts'
+import { backfillMark } from './messages.ts'
+import { type BucketRule, releaseOf, ruleFor, touchRelease } from './plan.ts'
 import { readSmallObject } from './read.ts'
 import {
   type Candidate,

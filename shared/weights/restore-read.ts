@@ -2,7 +2,7 @@ import { toArray } from '../bounded.ts'
 import { CorruptError, InvalidInputError, LifeboatError, NotFoundError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
 import { decodeBody, sha256Hex } from './codec.ts'
-import { type ChunkRef, type ObjectManifest, objectManifestSchema, parseRecord } from './manifest.ts'
+import { type BaseRef, type ChunkRef, type ObjectManifest, objectManifestSchema, parseRecord } from './manifest.ts'
 import { chunkName } from './names.ts'
 import { chunksOfParts, readChunk } from './read.ts'
 import { idHex } from './store.ts'
@@ -60,8 +60,8 @@ export async function* chunksOfObject(
     const { ref, offset } = chunk
     if (offset !== position)
       throw new CorruptError(`the manifest's parts do not tile it: byte ${position} is followed by byte ${offset}`)
-    if (ref.length > chunkBytesMax || ref.storedBytes > ref.length + bodyOverheadMax)
-      throw new CorruptError(`chunk ${ref.id} claims ${ref.length} bytes (${ref.storedBytes} stored): not believed`)
+    checkBounds(ref)
+    if (ref.base) checkBounds(ref.base)
     position += ref.length
     yield chunk
   }
@@ -69,8 +69,8 @@ export async function* chunksOfObject(
     throw new CorruptError(`the manifest's parts end at byte ${position}, its size is ${manifest.size}`)
 }
 
-/** Any other body of the chunk: another generation under its name, or one that was kept aside; its hash proves it. */
-const findElsewhere = async (store: BlobStore, ref: ChunkRef): Promise<Uint8Array | undefined> => {
+/** Any other body of the chunk that stands alone: another generation under its name, or one kept aside; its hash proves it. */
+const findElsewhere = async (store: BlobStore, ref: BaseRef): Promise<Uint8Array | undefined> => {
   for (const { name } of await toArray(store.list(chunkName(idHex(ref.id)))))
     try {
       const body = await store.read(name, { bytesMax: ref.length + bodyOverheadMax })
@@ -83,15 +83,25 @@ const findElsewhere = async (store: BlobStore, ref: ChunkRef): Promise<Uint8Arra
   return undefined
 }
 
+/** A manifest from elsewhere may name a large base as well as a large chunk. */
+const checkBounds = ({ id, length, storedBytes }: BaseRef): void => {
+  if (length > chunkBytesMax || storedBytes > length + bodyOverheadMax)
+    throw new CorruptError(`chunk ${id} claims ${length} bytes (${storedBytes} stored): not believed`)
+}
+
 /**
  * The plain bytes of a chunk: read again where the first read was damaged on the way, then any body in the replica that
- * hashes to its id. Throws the first CorruptError where there is none.
+ * hashes to its id; its base, where it is a delta, likewise. Throws the first CorruptError where there is none.
  */
 export const readChunkAnyhow = async (store: BlobStore, ref: ChunkRef): Promise<Uint8Array> => {
   let first: CorruptError | undefined
   for (let attempt = 0; attempt < readAttempts; attempt += 1)
     try {
-      return await readChunk(store, ref)
+      const base = ref.base && {
+        id: idHex(ref.base.id),
+        plain: await readChunkAnyhow(store, { ...ref.base, base: null }),
+      }
+      return await readChunk(store, ref, base ?? undefined)
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error
       first ??= error

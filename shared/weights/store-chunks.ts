@@ -2,7 +2,16 @@ import { mapInOrder } from '../bounded.ts'
 import { discard } from './buffers.ts'
 import { sha256Hex } from './codec.ts'
 import type { ChunkIndex } from './ledger.ts'
-import { type Encoded, encodeChecked, lookUpChunk, sendChunk, type StoreDeps, type Stored } from './store.ts'
+import type { ChunkRef } from './manifest.ts'
+import {
+  type Encoded,
+  encodeChecked,
+  type Hints,
+  lookUpChunk,
+  sendChunk,
+  type StoreDeps,
+  type Stored,
+} from './store.ts'
 
 /**
  * What bounds the memory of a copy, for chunks of at most 4 MiB: those being encoded and read back take three buffers of a
@@ -10,6 +19,15 @@ import { type Encoded, encodeChecked, lookUpChunk, sendChunk, type StoreDeps, ty
  */
 const encodedAtOnce = 3
 const sentAtOnce = 12
+
+/**
+ * `known` is a chunk of a protected manifest, used again where it is the same. `readBase` answers what the replica has of the version before, its bytes proved, where that can be had. */
+export type ChunkToStore = {
+  plain: Uint8Array
+  known?: ChunkRef
+  dtype?: string | undefined
+  readBase?: (() => Promise<Hints['base']>) | undefined
+}
 
 type Work = { encoded: Encoded; first: PromiseWithResolvers<Stored> } | { known: () => Promise<Stored> }
 
@@ -30,14 +48,14 @@ const settle = async (first: PromiseWithResolvers<Stored>, storing: Promise<Stor
  */
 export async function* storeChunks(
   deps: StoreDeps & { chunks: ChunkIndex },
-  plains: AsyncIterable<Uint8Array>,
+  plains: AsyncIterable<ChunkToStore>,
   believeIndex: boolean,
 ): AsyncGenerator<Stored> {
   const seen = new Map<string, Promise<Stored>>()
   const lookUp = async (id: string): Promise<Stored | undefined> =>
     believeIndex && deps.distrusted?.has(id) !== true ? lookUpChunk(deps.chunks, id) : undefined
 
-  const encode = async (plain: Uint8Array): Promise<Work> => {
+  const encode = async ({ plain, dtype, known: before, readBase }: ChunkToStore): Promise<Work> => {
     const id = sha256Hex(plain)
     const same = seen.get(id)
     if (same) return { known: async () => ({ ...(await same), bytesSent: 0, reused: true, indexed: true }) }
@@ -45,23 +63,30 @@ export async function* storeChunks(
     first.promise.catch(() => undefined)
     seen.set(id, first.promise)
     try {
-      const known = await lookUp(id)
+      const isSame = believeIndex && before?.id === `sha256:${id}` && deps.distrusted === undefined
+      const known =
+        (await lookUp(id)) ?? (isSame ? { ref: before, bytesSent: 0, reused: true, indexed: true } : undefined)
       if (known) {
         first.resolve(known)
         return { known: async () => known }
       }
-      return { encoded: await encodeChecked(plain, id), first }
+      const base = await readBase?.()
+      try {
+        return { encoded: await encodeChecked(plain, id, { dtype, base }), first }
+      } finally {
+        if (base) discard(base.plain)
+      }
     } catch (error) {
       // Whoever waits for it is let go.
       first.reject(error)
       throw error
     }
   }
-  const encodeAndDiscard = async (plain: Uint8Array): Promise<Work> => {
+  const encodeAndDiscard = async (chunk: ChunkToStore): Promise<Work> => {
     try {
-      return await encode(plain)
+      return await encode(chunk)
     } finally {
-      discard(plain)
+      discard(chunk.plain)
     }
   }
   const send = (work: Work): Promise<Stored> =>

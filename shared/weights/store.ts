@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { CorruptError, FormatVersionError } from '../errors.ts'
 import type { BlobStat, BlobStore, Clock, Random, Telemetry } from '../ports.ts'
-import { decodeBodyHeader } from './body.ts'
+import { type Codec, decodeBodyHeader } from './body.ts'
 import { discard } from './buffers.ts'
-import { crc32c, decodeBody, encodeBody, sha256Hex } from './codec.ts'
+import { type Base, crc32c, decodeBody, encodeBody, encodeDelta, type EncodedBody, sha256Hex } from './codec.ts'
 import type { ChunkIndex } from './ledger.ts'
-import type { ChunkRef } from './manifest.ts'
-import { alternateChunkName, chunkName, partName } from './names.ts'
+import type { BaseRef, ChunkRef } from './manifest.ts'
+import { alternateChunkName, alternateDeltaName, chunkName, deltaName, partName } from './names.ts'
 import { hashOf, recordFailure } from './outcome.ts'
 
 export type StoreDeps = {
@@ -23,11 +23,11 @@ export type Stored = { ref: ChunkRef; bytesSent: number; reused: boolean; indexe
 
 const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('base64')
 
-const refOf = (id: string, length: number, codec: string, stat: BlobStat, canonicalName: string): ChunkRef => ({
-  id: `sha256:${id}`,
-  length,
+const refOf = (mine: Encoded, codec: string, stat: BlobStat, canonicalName: string): ChunkRef => ({
+  id: `sha256:${mine.id}`,
+  length: mine.plainBytes,
   codec,
-  base: null,
+  base: mine.base ?? null,
   ...(stat.name === canonicalName ? {} : { name: stat.name }),
   storedBytes: stat.size,
   crc32c: stat.crc32c,
@@ -35,8 +35,8 @@ const refOf = (id: string, length: number, codec: string, stat: BlobStat, canoni
 })
 
 /** Decodes a body that is about to leave and compares it with what it stands for: memory flips and encoder bugs stay here. */
-const readBack = async (id: string, body: Uint8Array, plainBytes: number): Promise<void> => {
-  const plain = await decodeBody(body, { plainBytesMax: plainBytes })
+const readBack = async (id: string, body: Uint8Array, plainBytes: number, base: Base | undefined): Promise<void> => {
+  const plain = await decodeBody(body, { plainBytesMax: plainBytes, base })
   const found = sha256Hex(plain)
   // Raw bytes are a view of the body.
   if (plain.buffer !== body.buffer) discard(plain)
@@ -59,7 +59,8 @@ const inspect = async (
   try {
     const body = await deps.store.read(stat.name, { generation: stat.generation, bytesMax: mine.plainBytes + 4096 })
     if (!body) return { wrong: 'it vanished while it was compared' }
-    const found = sha256Hex(await decodeBody(body, { plainBytesMax: mine.plainBytes }))
+    const base = mine.base && (await readBase(deps.store, mine.base))
+    const found = sha256Hex(await decodeBody(body, { plainBytesMax: mine.plainBytes, base }))
     return found === mine.id ? { codec: decodeBodyHeader(body).codec } : { wrong: `its bytes are sha256:${found}` }
   } catch (error) {
     if (!(error instanceof CorruptError || error instanceof FormatVersionError)) throw error
@@ -68,13 +69,39 @@ const inspect = async (
 }
 
 /** A body that was read back and may leave. `plainBytes` is the chunk's length. */
-export type Encoded = { id: string; plainBytes: number; codec: 'raw' | 'zstd'; body: Uint8Array; crc32c: number }
+export type Encoded = {
+  id: string
+  plainBytes: number
+  codec: Codec
+  /** What a delta is against, in the replica. */
+  base?: BaseRef
+  body: Uint8Array
+  crc32c: number
+}
+
+/** What may make a chunk smaller: the dtype of its elements, and what the replica has of the version before it. */
+export type Hints = { dtype?: string | undefined; base?: { ref: BaseRef; plain: Uint8Array } | undefined }
+
+/** Above this a delta saves too little for a chunk that cannot be read without another: it stands alone, as a new base. */
+const rebaseAbove = 0.8
+
+/** The smallest body, or nearly: a delta only where it saves a fifth of what stands alone. */
+const encodeSmallest = async (plain: Uint8Array, { dtype, base }: Hints): Promise<EncodedBody & { base?: BaseRef }> => {
+  const alone = await encodeBody(plain, { dtype })
+  if (!base) return alone
+  const delta = await encodeDelta(plain, { dtype, base: { id: idHex(base.ref.id), plain: base.plain } })
+  if (!delta) return alone
+  const isDelta = delta.body.length <= rebaseAbove * alone.body.length
+  discard(isDelta ? alone.body : delta.body)
+  return isDelta ? { ...delta, base: base.ref } : alone
+}
 
 /** Encodes a chunk or part and proves that it decodes to what it was. Throws CorruptError where it does not. */
-export const encodeChecked = async (plain: Uint8Array, id: string): Promise<Encoded> => {
-  const { codec, body } = await encodeBody(plain)
-  await readBack(id, body, plain.length)
-  return { id, plainBytes: plain.length, codec, body, crc32c: crc32c(body) }
+export const encodeChecked = async (plain: Uint8Array, id: string, hints: Hints = {}): Promise<Encoded> => {
+  const encoded = await encodeSmallest(plain, hints)
+  const base = encoded.base && hints.base && { id: idHex(encoded.base.id), plain: hints.base.plain }
+  await readBack(id, encoded.body, plain.length, base)
+  return { ...encoded, id, plainBytes: plain.length, crc32c: crc32c(encoded.body) }
 }
 
 /** The name in the replica, or with a nonce the one beside it. */
@@ -86,13 +113,13 @@ const sendBody = async (
   nameOf: NameOf,
   metadata: Record<string, string>,
 ): Promise<Stored> => {
-  const { id, plainBytes, codec, body } = mine
+  const { codec, body } = mine
   const options = { crc32c: mine.crc32c, metadata: { codec, ...metadata } }
   const canonical = nameOf()
   const created = await deps.store.create(canonical, body, options)
   if (created)
     return {
-      ref: refOf(id, plainBytes, codec, created, canonical),
+      ref: refOf(mine, codec, created, canonical),
       bytesSent: body.length,
       reused: false,
       indexed: false,
@@ -103,7 +130,7 @@ const sendBody = async (
     const verdict = await inspect(deps, existing, mine)
     if ('codec' in verdict)
       return {
-        ref: refOf(id, plainBytes, verdict.codec, existing, canonical),
+        ref: refOf(mine, verdict.codec, existing, canonical),
         bytesSent: body.length,
         reused: true,
         indexed: false,
@@ -120,7 +147,7 @@ const sendBody = async (
   const second = await deps.store.create(alternate, body, options)
   if (!second) throw new CorruptError(`a name chosen at random exists: ${alternate}`)
   return {
-    ref: refOf(id, plainBytes, codec, second, canonical),
+    ref: refOf(mine, codec, second, canonical),
     bytesSent: body.length * 2,
     reused: false,
     indexed: false,
@@ -132,9 +159,12 @@ const sendBody = async (
  * name is compared before it is believed. Takes the body over: it is empty afterwards.
  */
 export const sendChunk = async (deps: StoreDeps, encoded: Encoded): Promise<Stored> => {
-  const { id, body } = encoded
+  const { id, body, base } = encoded
+  const nameOf: NameOf = base
+    ? (nonce) => (nonce ? alternateDeltaName(id, idHex(base.id), nonce) : deltaName(id, idHex(base.id)))
+    : (nonce) => (nonce ? alternateChunkName(id, nonce) : chunkName(id))
   try {
-    return await sendBody(deps, encoded, (nonce) => (nonce ? alternateChunkName(id, nonce) : chunkName(id)), {})
+    return await sendBody(deps, encoded, nameOf, {})
   } finally {
     discard(body)
   }
@@ -166,8 +196,26 @@ export const storePart = async (deps: StoreDeps, plain: Uint8Array, hint: Record
 export const idHex = (id: string): string => id.slice('sha256:'.length)
 
 /** Where a reference's body is. */
-export const bodyName = (ref: { id: string; name?: string | undefined }, kind: 'chunk' | 'part'): string =>
-  ref.name ?? (kind === 'chunk' ? chunkName(idHex(ref.id)) : partName(idHex(ref.id)))
+export const bodyName = (
+  ref: { id: string; name?: string | undefined; base?: { id: string } | null | undefined },
+  kind: 'chunk' | 'part',
+): string => {
+  if (ref.name !== undefined) return ref.name
+  if (kind === 'part') return partName(idHex(ref.id))
+  return ref.base ? deltaName(idHex(ref.id), idHex(ref.base.id)) : chunkName(idHex(ref.id))
+}
+
+/** What a delta is against, whole and proved by its id. Throws CorruptError where it is missing or is something else. */
+export const readBase = async (store: BlobStore, ref: BaseRef): Promise<Base> => {
+  const name = bodyName(ref, 'chunk')
+  const body = await store.read(name, { generation: ref.generation, bytesMax: ref.storedBytes })
+  if (!body) throw new CorruptError(`base ${name}, generation ${ref.generation}, is missing from the replica`)
+  const plain = await decodeBody(body, { plainBytesMax: ref.length })
+  const id = idHex(ref.id)
+  if (plain.length !== ref.length || sha256Hex(plain) !== id)
+    throw new CorruptError(`base ${name} does not hash to its id`)
+  return { id, plain }
+}
 
 /** Lists of at most 10,000 chunks with room to spare. */
 const partPlainBytesMax = 64 * 2 ** 20

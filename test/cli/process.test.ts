@@ -174,7 +174,7 @@ describe('the command as a process, over the embedded Cloud Storage, with AWS ou
     expect(alone.stderr).toMatch(/^lifeboat: needs Node 24 and runs on [\d.]+: .*\n$/)
   })
 
-  test('no command but diff and redrive loads anything of the AWS side, and only those of rows the client of Bigtable', async () => {
+  test('no command but diff, redrive and doctor loads anything of the AWS side, and only those of rows the client of Bigtable', async () => {
     const { metafile } = await build({
       entryPoints: [join(root, 'cli/lifeboat.ts')],
       bundle: true,
@@ -196,7 +196,9 @@ describe('the command as a process, over the embedded Cloud Storage, with AWS ou
     const atStart = reachable((kind) => kind !== 'dynamic-import')
     expect(atStart.some((file) => file.includes('@google-cloud/storage'))).toBe(true)
     expect(atStart.filter((file) => aws.test(file) || /@google-cloud\/bigtable|grpc/.test(file))).toEqual([])
-    const ofTheSource = new Set(['shared/clouds/aws/function-invoker.ts', 'shared/clouds/aws/open-items.ts'])
+    const ofTheSource = new Set(
+      ['function-invoker', 'open-items', 'open-source-facts'].map((name) => `shared/clouds/aws/${name}.ts`),
+    )
     const withoutSource = reachable((_kind, path) => !ofTheSource.has(path))
     expect(withoutSource.some((file) => file.includes('@google-cloud/bigtable'))).toBe(true)
     expect(withoutSource.filter((file) => aws.test(file))).toEqual([])

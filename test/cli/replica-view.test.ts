@@ -22,6 +22,8 @@ const shown = async (options: { quiet?: boolean; json?: boolean }): Promise<stri
     openReplica: async () => ({ store, url: 'gs://replica/' }),
     openRows: unused,
     openItems: unused,
+    openSource: unused,
+    openReplicaFacts: unused,
     wait: unused,
   }
   const view = await viewReplica(context, { stage: 'dev', ...options })

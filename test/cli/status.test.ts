@@ -123,6 +123,73 @@ drill      none yet
   })
 })
 
+/** Only how old the heartbeat is, without a complaint. */
+const age = async (store: BlobStore, ...args: string[]) => {
+  const { code, stdout, stderr } = await show(store, '--heartbeat', ...args)
+  expect(stderr).toBe('')
+  return { code, stdout }
+}
+
+describe('--heartbeat', () => {
+  test('a fresh one is fine, whatever it says', async () => {
+    const store = createMemoryBlobStore()
+    await beat(store, { objects: { deadLetters: 3, lagSeconds: null, unknown: ['no canary came'] } })
+    expect(await age(store)).toEqual({ code: 0, stdout: 'gs://replica/: stage prod, heartbeat 42s ago\n' })
+    const { code, stdout } = await age(store, '--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toEqual({
+      schema: 1,
+      replica: 'gs://replica/',
+      heartbeat: { stage: 'prod', at: '2026-05-03T09:59:18.000Z', ageSeconds: 42 },
+      alarms: [],
+    })
+  })
+
+  test('two may be missing, not three', async () => {
+    const store = createMemoryBlobStore()
+    await beat(store, { at: '2026-05-03T09:57:00.000Z' })
+    expect((await age(store)).code).toBe(0)
+    const stale = createMemoryBlobStore()
+    await beat(stale, { at: '2026-05-03T09:56:59.000Z' })
+    expect(await age(stale)).toEqual({ code: 1, stdout: 'no heartbeat for 3m 1s, due every 1m\n' })
+  })
+
+  test('none is a finding', async () => {
+    const { code, stdout } = await age(createMemoryBlobStore())
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: 'no heartbeat for a week: lags, queues and checks are unknown\n',
+    })
+  })
+
+  test('nothing but heartbeats is listed or read', async () => {
+    const store = await healthyStore()
+    const asked: string[] = []
+    const watched: BlobStore = {
+      ...store,
+      list: (prefix) => {
+        asked.push(prefix)
+        return store.list(prefix)
+      },
+      read: (name, options) => {
+        asked.push(name)
+        return store.read(name, options)
+      },
+    }
+    expect((await age(watched)).code).toBe(0)
+    expect(asked.filter((name) => !name.startsWith('heartbeats/'))).toEqual([])
+    expect(asked).toContain('heartbeats/2026-05-03/')
+  })
+
+  test('one that cannot be read is damage', async () => {
+    const store = createMemoryBlobStore()
+    await store.create('heartbeats/2026-05-03/2026-05-03T09:59:18.000Z.json', Buffer.from('{}'), {})
+    const { code, stderr } = await show(store, '--heartbeat')
+    expect(code).toBe(5)
+    expect(stderr).toContain('heartbeats/2026-05-03/')
+  })
+})
+
 describe('what the replica tells without a heartbeat', () => {
   test('models, pending and the last reports are still shown', async () => {
     const store = createMemoryBlobStore()

@@ -145,6 +145,31 @@ buckets: [{ name: Example }]
   })
 
   it.each([
+    ['a name too long for the history, without a target', [['t'.repeat(43)]], 'tables[0].name'],
+    ['a target too long for the history', [['features', 't'.repeat(43)]], 'tables[0].target'],
+    ['a target that is another table', [['features'], ['Users', 'features']], 'tables[1].target'],
+    [
+      'two tables of one target',
+      [
+        ['Features', 'features'],
+        ['Users', 'features'],
+      ],
+      'tables[1].target',
+    ],
+    ['a table that is the history of another', [['features'], ['Users', 'features-history']], 'tables[1].target'],
+  ] as [string, [string, string?][], string][])('refuses %s', (_, names, expected) => {
+    const list = names.map(([name, target]) => {
+      const stream = arn('eu-west-1', '2026-01-01T00:00:00.000').replace('table/features/', `table/${name}/`)
+      const also = target === undefined ? '' : `, target: ${target}`
+      return `{ name: ${name}${also}, streams: [{ arn: '${stream}', epoch: 1 }] }`
+    })
+    const text = `${minimal}tables: [${list.join(', ')}]\n`
+    expect(
+      refusal(text.replace('bucket: example-lifeboat', 'bucket: example-lifeboat, bigtableInstance: rows')),
+    ).toMatch(new RegExp(`1 problem\\n  ${expected.replaceAll(/[[\].]/g, String.raw`\$&`)} `))
+  })
+
+  it.each([
     ['text that is not YAML', 'a: [', 'is not YAML'],
     ['an empty file', '', 'found no fields'],
     ['two keys of one name', `${minimal}formatVersion: 1\n`, 'is not YAML'],

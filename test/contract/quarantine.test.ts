@@ -177,6 +177,14 @@ describe('a quarantine on S3', () => {
       new PutObjectCommand({ Bucket: opened.bucket(), Key: 'aws/lambda/other', Body: '{"payload":"?"}' }),
     )
     await expect(toArray(quarantine.givenUp())).rejects.toThrow('aws/lambda/other')
+    await quarantine.put(changeOf('features', '7'))
+    const passedOver: string[] = []
+    const onUnreadable = (name: string): void => void passedOver.push(name)
+    const changes = await toArray(quarantine.list('features', onUnreadable))
+    expect(changes.map(({ change }) => change.sequenceNumber)).toEqual(['7'])
+    expect(passedOver).toEqual([Key])
+    expect((await toArray(quarantine.givenUp(onUnreadable))).map(({ name }) => name)).not.toContain('aws/lambda/other')
+    expect(passedOver).toEqual([Key, 'aws/lambda/other'])
     const missing = createS3Quarantine({ s3: opened.s3, bucket: 'missing' })
     await expect(missing.put(changeOf('features', '1'))).rejects.toThrow(NotFoundError)
     await expect(toArray(missing.list())).rejects.toThrow(NotFoundError)

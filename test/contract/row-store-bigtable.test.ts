@@ -135,9 +135,10 @@ describe('the Bigtable adapter', () => {
     await expect(store.history.append('rows', [entry])).rejects.toThrow(InvalidInputError)
   })
 
-  it('an emulator needs a token and an http URL', () => {
+  it('an emulator needs a token and an http URL, any other endpoint an auth client', () => {
     const options = { projectId: 'p', instanceId: 'i' }
     expect(() => createBigtableRowStore({ ...options, endpoint: server.url })).toThrow(InvalidInputError)
     expect(() => createBigtableRowStore({ ...options, endpoint: 'https://h:1', token: 't' })).toThrow(InvalidInputError)
+    expect(() => createBigtableRowStore({ ...options, endpoint: 'https://h:1' })).toThrow(InvalidInputError)
   })
 })

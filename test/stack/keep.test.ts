@@ -102,6 +102,17 @@ describe.skipIf(tools.includes(undefined))('npm start -- --keep', { timeout: 180
       .replaceAll('/FILE', '/weights.bin')
       .replace('DIR', join(dir, 'restored'))
 
+  test('the smoke test of a deployment passes', async () => {
+    const smoke = await shell(
+      'LIFEBOAT_TEST_CLOUD=yes LIFEBOAT_TEST_CLOUD_PARTITION=x npm run --silent test:cloud 2>&1',
+    )
+    expect(smoke).toMatch(/2 passed/)
+    await until(
+      async () => /lifeboat-smoke-\S+ .*deleted in the source/.test(await shell('npx lifeboat ls s3://models/')),
+      'the removal of what the smoke test put',
+    )
+  })
+
   test('what aws uploads is protected, seen by gcloud, and restored with AWS killed', async () => {
     expect(await shell('npx lifeboat ls')).toMatch(/^small-model +v1 +protected/m)
     await shell(asPrinted('aws s3 cp'))
@@ -115,7 +126,7 @@ describe.skipIf(tools.includes(undefined))('npm start -- --keep', { timeout: 180
     const listed = await until(
       async () => {
         const text = await shell('npx lifeboat ls s3://models/')
-        return /^my-model\/v1\/weights\.bin .* protected +12\.0 MiB/m.test(text) && text
+        return /^my-model\/v1\/weights\.bin +\S+ +protected +12\.0 MiB/m.test(text) && text
       },
       () => shell('npx lifeboat ls s3://models/; npx lifeboat ls --failed'),
       60_000,

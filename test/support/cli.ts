@@ -31,6 +31,8 @@ export const runCli = async (
     openRows?: CliContext['openRows']
     /** The source of rows. */
     items?: ItemSource
+    openSource?: CliContext['openSource']
+    openReplicaFacts?: CliContext['openReplicaFacts']
     /** Called for every wait, in which only the command's clock goes on. */
     onWait?: (ms: number) => Promise<void>
     /** Makes stdout a terminal of so many columns. */
@@ -63,6 +65,9 @@ export const runCli = async (
       if (!options.items) throw new Error(`this test has no tables in ${region}`)
       return { source: options.items, close: () => undefined }
     },
+    openSource: options.openSource ?? (() => Promise.reject(new Error('this test has no source'))),
+    openReplicaFacts:
+      options.openReplicaFacts ?? (() => Promise.reject(new Error('this test has no replica to look at'))),
     wait: async (ms) => {
       nowMs += ms
       await options.onWait?.(ms)

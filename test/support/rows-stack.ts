@@ -113,7 +113,7 @@ export const startRowsStack = async (
     dynamodb,
     rows,
     source,
-    quarantine: createS3Quarantine({ s3: stack.s3, bucket: `lifeboat-local-failed-${account}-us-east-1` }),
+    quarantine: createS3Quarantine({ s3: stack.s3, bucket: `lifeboat-local-held-${account}-us-east-1` }),
     put: async (item) => void (await dynamodb.send(new PutItemCommand({ TableName: table, Item: item }))),
     update: async (key, name, value) => {
       const change = {

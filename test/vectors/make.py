@@ -74,6 +74,110 @@ def zstd(plain, *arguments, stream=False):
         return subprocess.run(["zstd", "-q", "-c", *arguments, file.name], capture_output=True, check=True).stdout
 
 
+KINDS = {"BF16": (1, 16, 8), "F16": (2, 16, 5), "F32": (3, 32, 8)}  # code, bits, bits of the exponent
+
+
+def floats_of(dtype, seed, count):
+    """Whatever bits a float can have: noise, then zeros, subnormals, infinities and NaNs with payloads of both signs."""
+    _, bits, exponent = KINDS[dtype]
+    mantissa = bits - 1 - exponent
+    top = ((1 << exponent) - 1) << mantissa
+    special = [0, 1, (1 << mantissa) - 1, 1 << mantissa, top - 1, top, top + 1, top + (1 << mantissa) - 1]
+    special += [value | 1 << bits - 1 for value in special]
+    noise = pseudo_random(seed, count * bits // 8)
+    values = [int.from_bytes(noise[i * bits // 8:(i + 1) * bits // 8], "little") for i in range(count)]
+    for i, value in enumerate(special):
+        values[(i * 37 + len(seed)) % count] = value
+    return values
+
+
+def pack_elements(values, bits):
+    return b"".join(value.to_bytes(bits // 8, "little") for value in values)
+
+
+def float_body(dtype, plain, base=None, zstd_planes=()):
+    """Section 3.3, or with `base` 3.4, by arithmetic on one element after the other."""
+    code, bits, exponent = KINDS[dtype]
+    width, mantissa, half = bits // 8, bits - 1 - exponent, 1 << bits - 1
+    count = len(plain) // width
+    at = lambda data, i: int.from_bytes(data[i * width:(i + 1) * width], "little") if (i + 1) * width <= len(data) else 0
+    if base is None:
+        out = [(at(plain, i) << 1 | at(plain, i) >> bits - 1) % (1 << bits) for i in range(count)]
+    else:
+        def ordered(value):
+            return value if value < half else -1 - (value - half)
+
+        buckets = [[] for _ in range(1 << exponent)]
+        for i in range(count):
+            difference = (ordered(at(plain, i)) - ordered(at(base, i)) + half) % (1 << bits) - half
+            zigzag = 2 * difference if difference >= 0 else -2 * difference - 1
+            buckets[at(base, i) >> mantissa & (1 << exponent) - 1].append(zigzag)
+        out = [value for bucket in buckets for value in bucket]
+    params, payload = bytes([code]), b""
+    for k in range(width):
+        plane = bytes(value >> 8 * (width - 1 - k) & 255 for value in out)
+        stored = zstd(plane, "-3") if k in zstd_planes else plane
+        params += struct.pack("<BI", k in zstd_planes, len(stored))
+        payload += stored
+    payload += plain[count * width:]
+    named = b"" if base is None else hashlib.sha256(base).digest()
+    return header(2 if base is None else 3, len(plain), params, named) + payload
+
+
+def float_vectors():
+    good = []
+    for dtype, (_, bits, _) in KINDS.items():
+        width = bits // 8
+        values = floats_of(dtype, f"floats {dtype}", 101)
+        old = pack_elements(values, bits)
+        near = [(value + i % 5 - 2) % (1 << bits) for i, value in enumerate(values)]
+        near[:16] = reversed(values[:16])
+        plain = pack_elements(near, bits) + b"tail"[:width - 1]
+        flat = pack_elements([0x3C00 << bits - 16] * 600, bits)
+        add = lambda name, plain, base=None, planes=(): good.append({
+            "name": f"{dtype}, {name}", "codec": "exp-zstd" if base is None else "delta", "plain": b64(plain),
+            "body": b64(float_body(dtype, plain, base, planes)), **({} if base is None else {"base": b64(base)}),
+        })
+        add("planes raw, odd count, a tail", plain)
+        add("planes packed", flat, planes=range(width))
+        add("some planes packed", flat + plain, planes=(0,))
+        add("less than an element", plain[:width - 1])
+        add("nothing", b"")
+        add("delta", plain, old)
+        add("delta to a shorter base with a tail", plain, old[:41 * width + 1])
+        add("delta to a longer base", plain, old + old)
+        add("delta to nothing", plain, b"")
+        add("delta, planes packed", flat, flat, range(width))
+        add("delta of nothing", b"", old)
+    return good
+
+
+def float_refusals():
+    plain, base = pack_elements(floats_of("BF16", "bad", 64), 16), pack_elements(floats_of("BF16", "bad base", 64), 16)
+    body, delta = float_body("BF16", plain + b"x"), float_body("BF16", plain, base)
+    flat = bytes(1200)
+    packed = float_body("BF16", flat, None, (0, 1))
+    change = lambda body, at, *values: body[:at] + bytes(values) + body[at + len(values):]
+    return [
+        ["exp-zstd without parameters", "Corrupt", header(2, 4) + b"1234", None],
+        ["exp-zstd of an unknown kind", "FormatVersion", change(body, 16, 4), None],
+        ["exp-zstd with a parameter too many", "Corrupt", header(2, 129, body[16:27] + b"\0") + body[27:], None],
+        ["exp-zstd with parameters of another kind", "Corrupt", change(body, 16, 3), None],
+        ["exp-zstd with an unknown method", "FormatVersion", change(body, 17, 2), None],
+        ["exp-zstd with a raw plane too short", "Corrupt", change(body, 18, 63), None],
+        ["exp-zstd with a packed plane as long as a raw one", "Corrupt", change(body, 17, 1), None],
+        ["exp-zstd that is not zstd", "Corrupt", change(body, 17, 1, 63), None],
+        ["exp-zstd with a frame cut off", "Corrupt", change(packed, 18, packed[18] - 1), None],
+        ["exp-zstd truncated", "Corrupt", body[:-1], None],
+        ["exp-zstd with garbage after it", "Corrupt", body + b"\0", None],
+        ["exp-zstd longer than declared", "Corrupt", change(body, 8, 128), None],
+        ["exp-zstd above the bound", "Corrupt", change(body, 8, 1, 0, 64), None],
+        ["delta whose base is not given", "Corrupt", delta, None],
+        ["delta to another base", "Corrupt", delta, base[1:]],
+        ["delta truncated", "Corrupt", delta[:-1], base],
+    ]
+
+
 def body_vectors():
     text = "".join(f"line {i % 17} of a chunk list\n" for i in range(200)).encode()
     noise = pseudo_random("noise", 300)
@@ -115,9 +219,14 @@ def body_vectors():
         ["a plain length of 2^63", "Corrupt", header(1, 2**63) + packed],
         ["a plain length above the bound", "Corrupt", header(0, 4 * MIB + 1) + noise],
     ]
+    good += float_vectors()
+    bad = [[*entry, None] for entry in bad] + float_refusals()
     return {
         "good": good,
-        "bad": [{"name": name, "error": error, "body": b64(body)} for name, error, body in bad],
+        "bad": [
+            {"name": name, "error": error, "body": b64(body), **({} if base is None else {"base": b64(base)})}
+            for name, error, body, base in bad
+        ],
         "headers": [
             {"codec": "exp-zstd", "plainLength": 4 * MIB, "params": b64(b"\x02\x01"), "header": b64(header(2, 4 * MIB, b"\x02\x01"))},
             {"codec": "delta", "plainLength": 2**40, "params": b64(b"p"), "base": b64(bytes(range(32))), "header": b64(header(3, 2**40, b"p", bytes(range(32))))},

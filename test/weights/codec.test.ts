@@ -3,7 +3,16 @@ import { zstdDecompressSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { CorruptError, FormatVersionError, InvalidInputError } from '../../shared/errors.ts'
 import { type Codec, decodeBodyHeader, encodeBodyHeader } from '../../shared/weights/body.ts'
-import { crc32c, decodeBody, encodeBody, partBody, readPartBody, sha256Hex } from '../../shared/weights/codec.ts'
+import {
+  type Base,
+  crc32c,
+  decodeBody,
+  encodeBody,
+  encodeDelta,
+  partBody,
+  readPartBody,
+  sha256Hex,
+} from '../../shared/weights/codec.ts'
 import vectors from '../vectors/weights.json' with { type: 'json' }
 
 const plainBytesMax = 4 * 2 ** 20
@@ -12,6 +21,9 @@ const errors: Record<string, typeof CorruptError | typeof FormatVersionError> = 
   FormatVersion: FormatVersionError,
 }
 const bytesOf = (base64: string): Buffer => Buffer.from(base64, 'base64')
+type Vector = { name: string; body: string; base?: string }
+const baseOf = (base64: string | undefined): Base | undefined =>
+  base64 === undefined ? undefined : { id: sha256Hex(bytesOf(base64)), plain: bytesOf(base64) }
 const text = Buffer.from('a line that repeats\n'.repeat(500))
 
 describe('body headers', () => {
@@ -44,21 +56,30 @@ describe('body headers', () => {
 })
 
 describe('decodeBody', () => {
-  it.each(vectors.bodies.good)('reads $name', async ({ codec, plain, body }) => {
-    expect(decodeBodyHeader(bytesOf(body)).codec).toBe(codec)
-    expect(Buffer.from(await decodeBody(bytesOf(body), { plainBytesMax }))).toEqual(bytesOf(plain))
-  })
+  it.each<Vector & { codec: string; plain: string }>(vectors.bodies.good)(
+    'reads $name',
+    async ({ codec, plain, body, base }) => {
+      expect(decodeBodyHeader(bytesOf(body)).codec).toBe(codec)
+      const decoded = await decodeBody(bytesOf(body), { plainBytesMax, base: baseOf(base) })
+      expect(Buffer.from(decoded)).toEqual(bytesOf(plain))
+    },
+  )
 
-  it.each(vectors.bodies.bad)('refuses $name', async ({ error, body }) => {
+  it.each<Vector & { error: string }>(vectors.bodies.bad)('refuses $name', async ({ error, body, base }) => {
     const expected = errors[error]
     if (!expected) throw new Error(`no error ${error}`)
-    await expect(decodeBody(bytesOf(body), { plainBytesMax })).rejects.toThrow(expected)
+    await expect(decodeBody(bytesOf(body), { plainBytesMax, base: baseOf(base) })).rejects.toThrow(expected)
   })
 
-  it('refuses a codec that it cannot decode, and names it', async () => {
-    const body = encodeBodyHeader({ codec: 'exp-zstd', plainLength: 0 })
-    await expect(decodeBody(body, { plainBytesMax })).rejects.toThrow('codec exp-zstd')
-    await expect(decodeBody(body, { plainBytesMax })).rejects.toThrow(FormatVersionError)
+  it('says which base a delta is against', async () => {
+    const plain = Buffer.alloc(100, 1)
+    const base = { id: sha256Hex(text), plain: text }
+    const { body } = (await encodeDelta(plain, { dtype: 'BF16', base }))!
+    const other = { id: sha256Hex(plain), plain }
+    await expect(decodeBody(body, { plainBytesMax, base: other })).rejects.toThrow(
+      `difference to sha256:${base.id}, not`,
+    )
+    await expect(decodeBody(body, { plainBytesMax })).rejects.toThrow('must stand alone')
   })
 
   it('would read the frame with a wide window if its window were not bounded', () => {

@@ -11,7 +11,7 @@ import { ample, bucketName, createWorld, noise, type World } from '../support/we
 
 const KIB = 1024
 const MIB = 1024 * KIB
-const key = 'llama/v1/model.bin'
+const key = 'llama/v1/weights.data'
 const body = noise(100 * KIB)
 
 type Kind = [title: string, put: PutOptions, verified: Record<string, unknown> | null, secondRead: boolean]

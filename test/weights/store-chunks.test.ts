@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { toArray } from '../../shared/bounded.ts'
 import { CorruptError, UnavailableError } from '../../shared/errors.ts'
 import { readChunk } from '../../shared/weights/read.ts'
-import { storeChunks } from '../../shared/weights/store-chunks.ts'
+import { type ChunkToStore, storeChunks } from '../../shared/weights/store-chunks.ts'
 import { createWorld, noise } from '../support/weights-world.ts'
 
 const mib = 2 ** 20
@@ -15,8 +15,8 @@ const chunks = (): Uint8Array[] => [
   Buffer.alloc(2 * mib + 17, 'other'),
 ]
 
-async function* each(items: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  for (const item of items) yield Uint8Array.from(item)
+async function* each(items: readonly Uint8Array[]): AsyncGenerator<ChunkToStore> {
+  for (const item of items) yield { plain: Uint8Array.from(item) }
 }
 
 describe('storeChunks', () => {
@@ -31,10 +31,10 @@ describe('storeChunks', () => {
   it('takes the buffers over', async () => {
     const { deps } = createWorld()
     const given: Uint8Array[] = []
-    async function* remembered(): AsyncGenerator<Uint8Array> {
-      for await (const plain of each(chunks())) {
-        given.push(plain)
-        yield plain
+    async function* remembered(): AsyncGenerator<ChunkToStore> {
+      for await (const chunk of each(chunks())) {
+        given.push(chunk.plain)
+        yield chunk
       }
     }
     await toArray(storeChunks(deps, remembered(), true))

@@ -9,7 +9,7 @@ import {
   TransactWriteItemsCommand,
 } from '@aws-sdk/client-dynamodb'
 import pRetry from 'p-retry'
-import { UnavailableError } from '../../errors.ts'
+import { FormatVersionError, UnavailableError } from '../../errors.ts'
 import { translated } from './errors.ts'
 
 /** The one table behind every ledger: `pk` and `sk` are strings, a row's fixed part is JSON in `row`, the rest attributes. */
@@ -25,9 +25,20 @@ export const stringOf = (item: Item, name: string): string | undefined => item[n
 export const numberOf = (item: Item, name: string): number | undefined =>
   item[name]?.N === undefined ? undefined : Number(item[name].N)
 
-/** The JSON in `row`. It was written by this module; `v` says by which version of it. */
+/** Of an item's layout. A newer one may mean anything: it is refused, so that a rollback leaves it for who wrote it. */
+const layout = 1
+
+export const isNewer = (item: Item): boolean => (numberOf(item, 'v') ?? layout) > layout
+
+/** The JSON in `row`, as it was written by this module. Throws FormatVersionError where `v` says by a newer version of it. */
 // oxlint-disable-next-line no-unnecessary-type-parameters -- the caller names what it wrote
-export const rowOf = <T>(item: Item): T => JSON.parse(item['row']?.S ?? '{}') as T
+export const rowOf = <T>(item: Item): T => {
+  if (isNewer(item))
+    throw new FormatVersionError(
+      `ledger item ${stringOf(item, 'pk') ?? ''} is of version ${numberOf(item, 'v')}; this program reads ${layout}: deploy a newer lifeboat`,
+    )
+  return JSON.parse(item['row']?.S ?? '{}') as T
+}
 
 export const getItem = async (client: DynamoDBClient, table: string, key: Key): Promise<Item | undefined> => {
   const output = await translated(`ledger get ${key.pk}`, () =>

@@ -9,7 +9,7 @@ import {
 import { z } from 'zod'
 import { mapInOrder } from '../../bounded.ts'
 import { CorruptError, NotFoundError } from '../../errors.ts'
-import type { Quarantine, Quarantined } from '../../features/deps.ts'
+import type { OnUnreadable, Quarantine, Quarantined } from '../../features/deps.ts'
 import { givenUpFolder, quarantineFolder, quarantineName, redrivenName } from '../../features/quarantine-name.ts'
 import { translated } from './errors.ts'
 
@@ -67,6 +67,19 @@ export const createS3Quarantine = ({ s3, bucket }: { s3: S3Client; bucket: strin
       throw error
     }
   }
+  const readable = <T>(
+    { name, text }: { name: string; text: string },
+    parse: (name: string, text: string) => T,
+    onUnreadable: OnUnreadable | undefined,
+  ): T | undefined => {
+    try {
+      return parse(at(name), text)
+    } catch (error) {
+      if (!onUnreadable || !(error instanceof CorruptError)) throw error
+      onUnreadable(name, error)
+      return undefined
+    }
+  }
   async function* names(prefix: string): AsyncGenerator<string> {
     const pages = paginateListObjectsV2({ client: s3 }, { Bucket: bucket, Prefix: prefix })
     for (;;) {
@@ -81,15 +94,18 @@ export const createS3Quarantine = ({ s3, bucket }: { s3: S3Client; bucket: strin
       const object = { Bucket: bucket, Key: name, Body: JSON.stringify(change), ContentType: 'application/json' }
       await translated(`write ${at(name)}`, () => s3.send(new PutObjectCommand(object)))
     },
-    list: async function* (table) {
-      for await (const found of mapInOrder(names(quarantineFolder(table)), readsInFlight, read))
-        if (found) yield { name: found.name, change: parseQuarantined(at(found.name), found.text) }
+    list: async function* (table, onUnreadable) {
+      for await (const found of mapInOrder(names(quarantineFolder(table)), readsInFlight, read)) {
+        const change = found && readable(found, parseQuarantined, onUnreadable)
+        if (found && change) yield { name: found.name, change }
+      }
     },
-    givenUp: async function* () {
+    givenUp: async function* (onUnreadable) {
       // One at a time: each may be as large as an invocation.
       for await (const name of names(givenUpFolder)) {
         const found = await read(name)
-        if (found) yield { name, records: parseGivenUp(at(name), found.text) }
+        const records = found && readable(found, parseGivenUp, onUnreadable)
+        if (records) yield { name, records }
       }
     },
     done: async (name) => {

@@ -13,7 +13,7 @@ export type BigtableOptions = {
   instanceId: string
   /** Single-cluster routing with single-row transactions, which a check and mutation needs. */
   appProfileId?: string
-  /** An emulator's `http://host:port`. */
+  /** An emulator's `http://host:port`, or `https://host:port` where Bigtable is reached by another name than its own. */
   endpoint?: string
   token?: string
   authClient?: AuthClient
@@ -39,24 +39,26 @@ export type Bigtable = {
 /**
  * The generated client of Bigtable's data API, which costs less per call than the package's own `Table` (bigtable-call.ts
  * leaves out more where calls are many), has no client metrics to switch off, and does not read BIGTABLE_EMULATOR_HOST, so
- * that nothing turns authentication off from outside. `endpoint` is an emulator's and needs a `token`, which goes over an open connection. Throws
- * InvalidInputError without one, or for an endpoint that is no http URL.
+ * that nothing turns authentication off from outside. An http `endpoint` is an emulator's and needs a `token`, which goes over
+ * an open connection; an https one needs an `authClient`. Throws InvalidInputError where they do not go together.
  */
 export const createBigtable = (options: BigtableOptions): Bigtable => {
   const { projectId, instanceId, appProfileId = '', endpoint, token, authClient } = options
-  if (endpoint !== undefined && token === undefined)
+  const place = endpoint === undefined ? undefined : new URL(endpoint)
+  const isEmulator = place?.protocol === 'http:'
+  if (isEmulator && token === undefined)
     throw new InvalidInputError(`the Bigtable endpoint ${endpoint} needs a token: none was given`)
-  const emulator = endpoint === undefined ? undefined : new URL(endpoint)
-  if (emulator && emulator.protocol !== 'http:')
-    throw new InvalidInputError(`the Bigtable endpoint ${endpoint} is not an emulator's http://host:port`)
+  if (place && !isEmulator && (place.protocol !== 'https:' || !authClient || token !== undefined))
+    throw new InvalidInputError(
+      `the Bigtable endpoint ${endpoint} is not an emulator's http://host:port with a token, nor https with an auth client`,
+    )
   const client = new BigtableClient({
     projectId,
     ...(authClient && { authClient }),
-    ...(emulator && {
+    ...(place && { servicePath: place.hostname, port: Number(place.port || 443) }),
+    ...(isEmulator && {
       // Without one the client asks the metadata server of Google's machines where it is.
       authClient: staticToken(token ?? ''),
-      servicePath: emulator.hostname,
-      port: Number(emulator.port),
       sslCreds: credentials.createInsecure(),
     }),
     'grpc.keepalive_time_ms': 30_000,

@@ -14,6 +14,8 @@ type Range = { start: Uint8Array; end?: Uint8Array; limit?: number; filter?: Wir
 const newestCell = { cellsPerColumnLimitFilter: 1 }
 
 const readKeysMax = 500
+/** So that a server that hangs is asked again while the call goes on. */
+const readKeysTimeoutMs = 30_000
 
 const toMarker = (cells: Map<string, Buffer>): Marker | undefined => {
   const version = cells.get('v')
@@ -33,7 +35,7 @@ async function* streamRows(
   store: Store,
   table: string,
   rows: Wire,
-  { limit, filter }: { limit: number; filter?: Wire | undefined },
+  { limit, filter, timeoutMs }: { limit: number; filter?: Wire | undefined; timeoutMs: number },
 ): AsyncGenerator<RowRead> {
   const request = {
     tableName: store.tableName(table),
@@ -42,7 +44,7 @@ async function* streamRows(
     rowsLimit: limit,
     filter: filter ? { chain: { filters: [newestCell, filter] } } : newestCell,
   }
-  const stream = store.client.readRows(request, store.callOptions(scanTimeoutMs))
+  const stream = store.client.readRows(request, store.callOptions(timeoutMs))
   const assembler = createRowAssembler()
   try {
     for await (const { chunks } of stream as AsyncIterable<{ chunks?: Chunk[] | null }>)
@@ -67,7 +69,11 @@ export async function* scanRows(store: Store, table: string, range: Range): Asyn
   for (;;) {
     try {
       const rows = { rowRanges: [{ startKeyClosed: start, ...(range.end && { endKeyOpen: range.end }) }] }
-      for await (const row of streamRows(store, table, rows, { limit, filter: range.filter })) {
+      for await (const row of streamRows(store, table, rows, {
+        limit,
+        filter: range.filter,
+        timeoutMs: scanTimeoutMs,
+      })) {
         failures = 0
         start = after(row.key)
         yield row
@@ -86,7 +92,7 @@ export async function* scanRows(store: Store, table: string, range: Range): Asyn
 
 const readKeys = async (store: Store, table: string, keys: readonly Uint8Array[]): Promise<Map<string, StoredRow>> => {
   const found = new Map<string, StoredRow>()
-  for await (const row of streamRows(store, table, { rowKeys: keys }, { limit: 0 }))
+  for await (const row of streamRows(store, table, { rowKeys: keys }, { limit: 0, timeoutMs: readKeysTimeoutMs }))
     found.set(row.key.toString('latin1'), toStoredRow(row))
   return found
 }

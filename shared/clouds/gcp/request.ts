@@ -4,6 +4,9 @@ import { CorruptError } from '../../errors.ts'
 
 /** Whole bodies to and from Cloud Storage without a copy: the package's streams and `fetch` cost several of each byte. */
 
+/** One attempt of one request; a body is some tens of MiB at most. */
+export const REQUEST_TIMEOUT_MS = 60_000
+
 export type Answer = { status: number; body: Uint8Array }
 
 const errorBytesMax = 64 * 2 ** 10

@@ -1,10 +1,8 @@
 import { IdempotencyStrategy, Storage, type StorageOptions } from '@google-cloud/storage'
 import { InvalidInputError } from '../../errors.ts'
 import { isPassing } from './errors.ts'
+import { REQUEST_TIMEOUT_MS } from './request.ts'
 import { staticToken } from './static-token.ts'
-
-/** One attempt of one request; a body is some tens of MiB at most. */
-export const REQUEST_TIMEOUT_MS = 60_000
 
 type AuthClient = NonNullable<StorageOptions['authClient']>
 

@@ -1,0 +1,223 @@
+import type { Config } from '../config.ts'
+import { type Check, finding, ok, unknown, type Verdict } from './check.ts'
+import type { SourceFacts, SourceTable } from './ports.ts'
+
+export type SourceDeps = { facts: SourceFacts; config: Config; stage: string }
+
+/** Names of functions, as far as the configuration has work for them; those that read what is encrypted are marked. */
+const functionsOf = (config: Config): { name: string; reads?: 'objects' | 'items' }[] => [
+  { name: 'planObject', reads: 'objects' },
+  { name: 'copySegment', reads: 'objects' },
+  { name: 'commitObject' },
+  { name: 'validate' },
+  { name: 'reconcile' },
+  { name: 'measureLag' },
+  ...(config.tables.length === 0
+    ? []
+    : ([
+        { name: 'applyChanges', reads: 'items' },
+        { name: 'redrive', reads: 'items' },
+        { name: 'compareRows', reads: 'items' },
+      ] as const)),
+]
+
+export const functionNames = (config: Config, stage: string): string[] =>
+  functionsOf(config).map(({ name }) => `lifeboat-${stage}-${name}`)
+
+const accountCheck = ({ facts, config }: SourceDeps): Check => ({
+  id: 'source-account',
+  side: 'source',
+  subject: config.source.account,
+  title: 'AWS credentials are of the source account',
+  run: async () => {
+    const account = await facts.account()
+    if (account === config.source.account) return ok('they are')
+    return finding(
+      `they are of account ${account}`,
+      `use credentials of ${config.source.account}, or correct source.account`,
+    )
+  },
+})
+
+const versioning = (name: string, state: 'Enabled' | 'Suspended' | 'Off'): Verdict => {
+  if (state === 'Enabled') return ok('enabled')
+  const fix = `aws s3api put-bucket-versioning --bucket ${name} --versioning-configuration Status=Enabled`
+  return finding(`${state.toLowerCase()}: a file that is replaced before it was read cannot be replicated`, fix)
+}
+
+const bucketChecks = ({ facts, config }: SourceDeps): Check[] =>
+  [...new Set(config.buckets.map(({ name }) => name))].flatMap((name): Check[] => {
+    const of = (
+      id: string,
+      title: string,
+      judge: (bucket: NonNullable<Awaited<ReturnType<SourceFacts['bucket']>>>) => Verdict,
+    ): Check => ({
+      id,
+      side: 'source',
+      subject: name,
+      title,
+      run: async () => {
+        const bucket = await facts.bucket(name)
+        return bucket ? judge(bucket) : finding('there is no such bucket', 'correct buckets[].name, or create it')
+      },
+    })
+    return [
+      of('s3-region', 'the bucket is in the region of the source', ({ region }) =>
+        region === config.source.region
+          ? ok(region)
+          : finding(
+              `it is in ${region}, whose events never reach ${config.source.region}`,
+              `deploy for ${region} with a configuration of its own: one deployment per source region`,
+            ),
+      ),
+      of('s3-versioning', 'S3 versioning', ({ versioning: state }) => versioning(name, state)),
+      of('s3-eventbridge', 'S3 sends its events to EventBridge', ({ eventBridge }) =>
+        eventBridge
+          ? ok('enabled')
+          : finding(
+              'disabled: new objects are found by the hourly listing alone',
+              `aws s3api get-bucket-notification-configuration --bucket ${name} > n.json; add "EventBridgeConfiguration": {} to n.json; ` +
+                `aws s3api put-bucket-notification-configuration --bucket ${name} --notification-configuration file://n.json`,
+            ),
+      ),
+    ]
+  })
+
+const streamVerdict = (name: string, { streamArn, viewType }: SourceTable): Verdict => {
+  const enable = `aws dynamodb update-table --table-name ${name} --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES`
+  if (streamArn === undefined) return finding('disabled', `${enable}; then list its ARN in tables[].streams`)
+  if (viewType === 'NEW_AND_OLD_IMAGES') return ok(viewType)
+  const disable = `aws dynamodb update-table --table-name ${name} --stream-specification StreamEnabled=false`
+  return finding(
+    `it carries ${viewType}: what an item was before is lost`,
+    `${disable}; ${enable}; list the new ARN with a higher epoch; lifeboat diff ${name} --repair`,
+  )
+}
+
+const epochVerdict = ({ name, streams }: Config['tables'][number], { streamArn }: SourceTable): Verdict => {
+  if (streamArn === undefined) return unknown('the table has no stream')
+  const highest = streams.reduce((a, b) => (b.epoch > a.epoch ? b : a), streams[0] ?? { arn: '', epoch: 0 })
+  if (highest.arn === streamArn) return ok(`epoch ${highest.epoch}`)
+  const listed = streams.find(({ arn }) => arn === streamArn)
+  const fix = `list ${streamArn} in tables[] ${name} with epoch ${highest.epoch + 1}, deploy, then lifeboat diff ${name} --repair`
+  return listed
+    ? finding(`the table's stream has epoch ${listed.epoch}, and another one ${highest.epoch}: its changes lose`, fix)
+    : finding(`the table's stream is not configured: its changes are not replicated`, fix)
+}
+
+const tableChecks = ({ facts, config }: SourceDeps): Check[] =>
+  config.tables.flatMap((table): Check[] => {
+    const of = (id: string, title: string, judge: (found: SourceTable) => Verdict): Check => ({
+      id,
+      side: 'source',
+      subject: table.name,
+      title,
+      run: async () => {
+        const found = await facts.table(table.name)
+        return found ? judge(found) : finding('there is no such table', 'correct tables[].name, or create it')
+      },
+    })
+    return [
+      of('stream', 'the stream carries both images', (found) => streamVerdict(table.name, found)),
+      of('stream-epoch', 'the current stream has the highest epoch', (found) => epochVerdict(table, found)),
+    ]
+  })
+
+const deployedChecks = ({ facts, config, stage }: SourceDeps): Check[] =>
+  functionNames(config, stage).map((name) => ({
+    id: 'function',
+    side: 'source',
+    subject: name,
+    title: 'the function is deployed',
+    run: async () =>
+      (await facts.deployed(name)) ? ok('it is') : finding('it is not', `npx serverless deploy --stage ${stage}`),
+  }))
+
+/** Alone, the others need about one each. */
+const spare = 10
+
+const concurrencyCheck = ({ facts, config, stage }: SourceDeps): Check => ({
+  id: 'lambda-concurrency',
+  side: 'source',
+  subject: '',
+  title: 'the account has concurrency for all functions',
+  run: async () => {
+    const names = functionNames(config, stage)
+    const [{ limit, unreserved }, deployed] = await Promise.all([
+      facts.concurrency(),
+      Promise.all(names.map((name) => facts.deployed(name))),
+    ])
+    const found = deployed.filter((one) => one !== undefined)
+    if (found.length === 0) return unknown('no function is deployed')
+    const needed = found.reduce((sum, { concurrencyMax = 1 }) => sum + concurrencyMax, spare)
+    const text = `up to ${needed} at once, of ${unreserved} that nobody reserved (limit ${limit})`
+    if (unreserved >= needed) return ok(text)
+    return finding(
+      text,
+      'aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384 --desired-value 1000',
+    )
+  },
+})
+
+type KeyUse = { what: string; find: (facts: SourceFacts) => Promise<string | undefined>; reads: 'objects' | 'items' }
+
+const keyUses = (config: Config): KeyUse[] => [
+  ...[...new Set(config.buckets.map(({ name }) => name))].map((name): KeyUse => ({
+    what: name,
+    find: (facts) => facts.bucketKey(name),
+    reads: 'objects',
+  })),
+  ...config.tables.map(({ name }): KeyUse => ({
+    what: name,
+    find: async (facts) => (await facts.table(name))?.kmsKey,
+    reads: 'items',
+  })),
+]
+
+const keyVerdict = async ({ facts, config, stage }: SourceDeps, { find, reads }: KeyUse): Promise<Verdict> => {
+  const id = await find(facts)
+  if (id === undefined) return ok('none of KMS')
+  const key = await facts.key(id)
+  if (key.state !== 'Enabled')
+    return finding(
+      `${key.arn} is ${key.state}`,
+      `aws kms enable-key --key-id ${key.arn} (or cancel-key-deletion first)`,
+    )
+  if (key.isManaged) return ok(`one of AWS for its service (${key.arn})`)
+  if (!key.trustsIam)
+    return unknown(
+      `${key.arn}: its policy does not leave it to IAM who may use it, and grants in it cannot be evaluated from here`,
+    )
+  const readers = functionsOf(config).filter((one) => one.reads === reads)
+  const denied: string[] = []
+  for (const { name } of readers) {
+    const found = await facts.deployed(`lifeboat-${stage}-${name}`)
+    if (!found) return unknown(`lifeboat-${stage}-${name} is not deployed: nobody can say what its role may do`)
+    if (!(await facts.mayUseKey(found.roleArn, key.arn, 'kms:Decrypt'))) denied.push(name)
+  }
+  if (denied.length > 0)
+    return finding(
+      `the role of ${denied.join(', ')} may not decrypt with ${key.arn}`,
+      `npx serverless deploy --stage ${stage} --param="sourceKmsKeyArns=${key.arn}"`,
+    )
+  return ok(`${key.arn}: enabled, and the roles may decrypt`)
+}
+
+const keyChecks = (deps: SourceDeps): Check[] =>
+  keyUses(deps.config).map((use) => ({
+    id: 'source-kms',
+    side: 'source',
+    subject: use.what,
+    title: 'the key of the source can be used',
+    run: () => keyVerdict(deps, use),
+  }))
+
+/** What can be seen with AWS credentials alone. */
+export const sourceChecks = (deps: SourceDeps): Check[] => [
+  accountCheck(deps),
+  ...bucketChecks(deps),
+  ...tableChecks(deps),
+  ...keyChecks(deps),
+  ...deployedChecks(deps),
+  concurrencyCheck(deps),
+]
