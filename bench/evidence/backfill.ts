@@ -27,7 +27,7 @@ const backfillOf = (options: { objects: number; rows: number; seconds: number })
           bytesSent: estimates.objects['bytesSent'] ?? 0,
         },
         rowsEstimated: { bytesRead: estimates.rows['bytesRead'] ?? 0, bytesSent: estimates.rows['bytesSent'] ?? 0 },
-        manifestsValidated: validated?.counts['manifests'] ?? 0,
+        validateEndedWith: validated.code,
         rowsCompared: compared?.counts['items'] ?? 0,
       }
       return { figures, problems }
