@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander'
+import { backfill } from './evidence/backfill.ts'
 import { commitModel } from './evidence/commit-model.ts'
 import { fuzzBigtable } from './evidence/fuzz-bigtable.ts'
 import { fuzzDynamoDb } from './evidence/fuzz-dynamodb.ts'
@@ -21,6 +22,7 @@ const topics: readonly Topic[] = [
   rows,
   rowsSim,
   rowsCompare,
+  backfill,
 ]
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)

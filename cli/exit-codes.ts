@@ -9,6 +9,7 @@ import {
   LifeboatError,
   NotConfiguredError,
   NotFoundError,
+  RefusedError,
   SupersededError,
   TargetDiskError,
   UnavailableError,
@@ -66,6 +67,7 @@ const codes: readonly (readonly [abstract new (...args: never[]) => LifeboatErro
   [ChecksumMismatchError, exitCodes.corrupt],
   [UnsafePathError, exitCodes.corrupt],
   [ConflictError, exitCodes.findings],
+  [RefusedError, exitCodes.findings],
   [SupersededError, exitCodes.findings],
 ]
 

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { LifeboatError } from '../shared/errors.ts'
 import manifest from '../package.json' with { type: 'json' }
+import * as backfill from './commands/backfill.ts'
 import * as completion from './commands/completion.ts'
 import * as config from './commands/config.ts'
 import * as doctor from './commands/doctor.ts'
@@ -55,7 +56,21 @@ export const createProgram = (context: CliContext): Command => {
     })
     .addHelpText('after', `\n${examples}`)
     .addHelpText('afterAll', `\n${exitCodesHelp}`)
-  for (const command of [status, rpo, ls, restore, validate, rows, diff, redrive, trace, doctor, config, completion])
+  for (const command of [
+    status,
+    rpo,
+    ls,
+    restore,
+    validate,
+    rows,
+    diff,
+    redrive,
+    backfill,
+    trace,
+    doctor,
+    config,
+    completion,
+  ])
     command.register(program, context)
   return program
 }

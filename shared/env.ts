@@ -20,6 +20,8 @@ export type Env = BaseEnv & {
   ledgerTable: string
   objectsQueueUrl: string
   segmentsQueueUrl: string
+  /** Units of backfills, apart from those that are late. */
+  backfillSegmentsQueueUrl: string
   /** An emulator's URL; legal in stages named `local` only, since a custom endpoint drops authentication. */
   gcsEndpoint?: string
   /** How long a queue message is held at a time, where it is not the usual; legal in stages named `local` only. */
@@ -99,6 +101,7 @@ export const readEnv = (): Env => {
     ledgerTable: required('LEDGER_TABLE'),
     objectsQueueUrl: required('OBJECTS_QUEUE_URL'),
     segmentsQueueUrl: required('SEGMENTS_QUEUE_URL'),
+    backfillSegmentsQueueUrl: required('BACKFILL_SEGMENTS_QUEUE_URL'),
     ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }),
     ...(lease === undefined ? {} : { leaseSeconds: Number(lease) }),
   }
@@ -110,6 +113,11 @@ export const readLagEnv = (): LagEnv => ({
   objectsDeadQueueUrl: required('OBJECTS_DEAD_QUEUE_URL'),
   segmentsDeadQueueUrl: required('SEGMENTS_DEAD_QUEUE_URL'),
 })
+
+export type BackfillEnv = Env & { backfillQueueUrl: string }
+
+/** The environment of the function that backfills. */
+export const readBackfillEnv = (): BackfillEnv => ({ ...readEnv(), backfillQueueUrl: required('BACKFILL_QUEUE_URL') })
 
 const readBigtableEnv = (): Omit<RowsEnv, 'quarantineBucket'> => {
   const base = readBaseEnv()
@@ -125,6 +133,9 @@ const readBigtableEnv = (): Omit<RowsEnv, 'quarantineBucket'> => {
     ...(gcsEndpoint === undefined ? {} : { gcsEndpoint }),
   }
 }
+
+/** The environment of a function that writes rows and has no quarantine. */
+export const readBackfillRowsEnv = (): Omit<RowsEnv, 'quarantineBucket'> => readBigtableEnv()
 
 /** The environment of the functions that replicate rows. */
 export const readRowsEnv = (): RowsEnv => ({ ...readBigtableEnv(), quarantineBucket: required('QUARANTINE_BUCKET') })

@@ -66,6 +66,11 @@ export class TargetDiskError extends LifeboatError {
   override readonly name = 'TargetDiskError'
 }
 
+/** What was asked for is not safe as things are, and would be refused again until they change. */
+export class RefusedError extends LifeboatError {
+  override readonly name = 'RefusedError'
+}
+
 /** A function of Lifeboat ended with an error that is none of these. */
 export class FunctionError extends LifeboatError {
   override readonly name = 'FunctionError'

@@ -62,8 +62,8 @@ export interface ObjectSource {
   parts(object: ObjectRef & { etag: string; partsCount: number }): AsyncIterable<SourcePart>
   /** Every version and delete marker under `prefix`, all pages, in no promised order. */
   versions(bucket: string, prefix: string): AsyncIterable<SourceVersionEntry>
-  /** The same a page at a time, from where an earlier listing was left; `next` is absent on the last page. */
-  versionPages(bucket: string, prefix: string, from?: VersionCursor): AsyncIterable<VersionPage>
+  /** The same a page (of at most `entriesMax`) at a time, from where an earlier listing was left; `next` is absent on the last page. */
+  versionPages(bucket: string, prefix: string, from?: VersionCursor, entriesMax?: number): AsyncIterable<VersionPage>
 }
 
 // --------------------------------------------------------------- replica: GCS

@@ -14,6 +14,8 @@ import { ownedStore } from './owner.ts'
 import { createTelemetry } from './telemetry.ts'
 import type { BlobStore } from './ports.ts'
 import type { WeightsDeps } from './weights/deps.ts'
+import type { WorkMessage } from './weights/messages.ts'
+import { createRoutedQueue } from './weights/routed-queue.ts'
 import { awsClient, openGoogleAuth, openOwnerCheck, systemClock, systemRandom } from './wiring-common.ts'
 
 /** Builds what a function that replicates objects needs from its environment, once, in its init phase. */
@@ -56,7 +58,10 @@ export const wireWeights = (): Wiring => {
     releases: createReleaseLedger(dynamodb, table),
     chain: createChain(dynamodb, table),
     objectsQueue: createSqsQueue(sqs, env.objectsQueueUrl),
-    workQueue: createSqsQueue(sqs, env.segmentsQueueUrl),
+    workQueue: createRoutedQueue<WorkMessage>(
+      createSqsQueue(sqs, env.segmentsQueueUrl),
+      createSqsQueue(sqs, env.backfillSegmentsQueueUrl),
+    ),
     telemetry,
     clock: systemClock,
     random: systemRandom,

@@ -213,7 +213,7 @@ const proofAlarms: Alarm[] = [
 ]
 
 /** Called every 15 minutes or more seldom: they cannot fail in three minutes of five. */
-const seldomCalled: readonly string[] = ['compareRows', 'reconcile', 'validate']
+const seldomCalled: readonly string[] = ['backfill', 'compareRows', 'reconcile', 'validate']
 
 const functionAlarms = (name: string): Alarm[] => {
   const of = (metric: string): Metric => ({

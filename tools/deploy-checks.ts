@@ -6,6 +6,7 @@ export const parameterNames = [
   'gcpWifAudience',
   'kmsKeyArn',
   'sourceKmsKeyArns',
+  'backfillExportArns',
   'logLevel',
   'logRetentionDays',
   'runbookUrl',

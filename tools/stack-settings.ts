@@ -90,6 +90,22 @@ const canaryPolicy = ({ buckets, tables }: Config): Record<string, object> => {
   }
 }
 
+/** What backfills of tables need, where there are tables. */
+const backfillTablesPolicy = ({ tables }: Config): Record<string, object> => {
+  const statements = allow('ReadItems', ['dynamodb:DescribeTable', 'dynamodb:Scan'], tables.map(tableArn))
+  if (statements.length === 0) return {}
+  return {
+    BackfillTablesPolicy: {
+      Type: 'AWS::IAM::RolePolicy',
+      Properties: {
+        RoleName: { Ref: 'BackfillRole' },
+        PolicyName: 'tables',
+        PolicyDocument: { Version: '2012-10-17', Statement: statements },
+      },
+    },
+  }
+}
+
 /** Which account of the replica's project each function acts as. */
 const serviceAccounts = {
   planObject: 'lifeboat-writer',
@@ -101,6 +117,7 @@ const serviceAccounts = {
   applyChanges: 'lifeboat-rows',
   redrive: 'lifeboat-rows',
   compareRows: 'lifeboat-rows',
+  backfill: 'lifeboat-backfill',
 } as const
 
 type FunctionName = keyof typeof serviceAccounts
@@ -151,6 +168,7 @@ export const stackSettings = (config: Config, stage: string) => {
     streamArns: config.tables.flatMap(({ streams }) => streams.map(({ arn }) => arn)),
     tableArns: config.tables.map(tableArn),
     canaryPolicy: canaryPolicy(config),
+    backfillTablesPolicy: backfillTablesPolicy(config),
     identities: identities(config, stage),
   }
 }

@@ -33,6 +33,7 @@ export type Store = {
     batch(operations: LevelOperation[]): Promise<void>
     clear(range: Range): Promise<void>
     iterator(range: Range): AsyncIterable<[string, unknown]>
+    keys(range: Range): AsyncIterable<string>
   }
   tableDb: { awsRegion: string; awsAccountId: string }
   getTable(name: string, checkStatus: boolean, callback: Callback<Table>): void
@@ -115,6 +116,13 @@ export const storeKey = (table: Table, of: { item: Item } | { key: Item }): stri
 export const project = (paths: unknown[], item: Item): Item => database.mapPaths(paths, item)
 
 const range = (prefix: string): Range => ({ gte: prefix, lt: `${prefix}\u00ff` })
+
+/** Reads every key of the table. */
+export const countItems = async (store: Store, table: string): Promise<number> => {
+  let count = 0
+  for await (const _ of store.db.keys(range(`item-${table}~`))) count += 1
+  return count
+}
 
 /** Ends what a kill left half done: tables stay neither in creation nor in deletion. */
 const heal = async (store: Store): Promise<void> => {

@@ -1,5 +1,5 @@
 /** CreateTable, UpdateTable, DescribeTable, DeleteTable and the switches of point-in-time recovery. */
-import { act, hasTable, type Table, tableOf, validate } from './dynalite.ts'
+import { act, countItems, hasTable, type Table, tableOf, validate } from './dynalite.ts'
 import type { Engine } from './engine.ts'
 import { type Stream, type StreamView, streamViews } from './stream-catalog.ts'
 import type { TableSettings } from './table-settings.ts'
@@ -162,13 +162,30 @@ const describeBackups = (engine: Engine, table: string): unknown => {
   }
 }
 
-export const createTables = (engine: Engine) => ({
+/** The service counts every six hours or so; here who asks has it counted, at most a hundredth of the time. */
+const createCounter = (engine: Engine): ((table: string) => Promise<number>) => {
+  const counts = new Map<string, { items: number; until: number }>()
+  return async (table) => {
+    const known = counts.get(table)
+    const startedAt = performance.now()
+    if (known && startedAt < known.until) return known.items
+    const items = await countItems(engine.store, table)
+    const endedAt = performance.now()
+    counts.set(table, { items, until: endedAt + (endedAt - startedAt) * 100 })
+    return items
+  }
+}
+
+export const createTables = (engine: Engine) => tablesOf(engine, createCounter(engine))
+
+const tablesOf = (engine: Engine, counted: (table: string) => Promise<number>) => ({
   CreateTable: (input: CreateInput) => createTable(engine, input),
   UpdateTable: (input: UpdateInput) => updateTable(engine, input),
   DeleteTable: (input: { TableName: string }) => deleteTable(engine, input),
   DescribeTable: async (input: { TableName: string }): Promise<unknown> => {
     const { TableName: name } = validate(engine.store, 'DescribeTable', input) as { TableName: string }
-    return { Table: describe(engine, await tableOf(engine.store, name, false)) }
+    const ItemCount = await counted(name)
+    return { Table: { ...describe(engine, await tableOf(engine.store, name, false)), ItemCount } }
   },
   DescribeContinuousBackups: async (input: { TableName: string }): Promise<unknown> => {
     await tableOf(engine.store, input.TableName, false)

@@ -13,7 +13,7 @@ export type Posted =
 export type Invoker = {
   /** By name, ARN or the last part of the name; undefined where there is no such function. */
   find(name: string): string | undefined
-  invoke(name: string, payload: unknown): Promise<Outcome>
+  invoke(name: string, payload: unknown, byHand?: boolean): Promise<Outcome>
   /** Starts an asynchronous invocation, which is tried again twice when it fails. */
   invokeLater(name: string, payload: unknown): void
 }
@@ -74,7 +74,7 @@ const invocation = async (
     return void response.writeHead(202).end()
   }
   if (type !== 'RequestResponse') return refuse(400, 'InvalidParameterValueException', `invocation type ${type}`)
-  const outcome = await invoker.invoke(name, payload)
+  const outcome = await invoker.invoke(name, payload, true)
   const answer = Buffer.from(outcome.ok ? outcome.payload : JSON.stringify(outcome.error))
   response.writeHead(200, {
     'content-type': 'application/json',

@@ -14,8 +14,11 @@ export type PoolStats = {
 }
 export type Pool = {
   spec: FunctionSpec
-  /** Waits for a free instance; a failed invocation is an outcome, not an exception. */
-  invoke(payload: unknown): Promise<Outcome>
+  /**
+   * Waits for a free instance; a failed invocation is an outcome, not an exception. One `byHand` does not wait: no queue of
+   * work stands before it, as none does in an account with concurrency to spare.
+   */
+  invoke(payload: unknown, byHand?: boolean): Promise<Outcome>
   stats(): PoolStats
   /** SIGKILLs every instance; the next invocation starts a new one. */
   kill(): Promise<void>
@@ -62,8 +65,8 @@ export const createPool = (options: PoolOptions): Pool => {
     void forget(instance)
     return instance
   }
-  const take = async (): Promise<Instance> => {
-    if (busy < instancesMax) busy += 1
+  const take = async (byHand: boolean): Promise<Instance> => {
+    if (byHand || busy < instancesMax) busy += 1
     else await new Promise<void>((resolve) => waiting.push(resolve))
     for (let instance = idle.pop(); instance; instance = idle.pop()) {
       clearTimeout(reapers.get(instance))
@@ -77,16 +80,16 @@ export const createPool = (options: PoolOptions): Pool => {
       idle.push(instance)
       reapers.set(instance, setTimeout(instance.kill, idleMs).unref())
     }
-    // The place goes to whoever waits longest; without anyone it is free.
-    const next = waiting.shift()
+    // The place goes to whoever waits longest; without anyone, or where it was one too many, it is free.
+    const next = busy <= instancesMax ? waiting.shift() : undefined
     if (next) next()
     else busy -= 1
   }
   return {
     spec,
-    invoke: async (payload) => {
+    invoke: async (payload, byHand = false) => {
       counts.invocations += 1
-      const instance = await take()
+      const instance = await take(byHand)
       const begunAt = performance.now()
       try {
         const outcome = await instance.invoke({

@@ -107,7 +107,7 @@ const createInvoker = (stack: Stack, pools: ReadonlyMap<string, Pool>): Invoker 
       stack.functions.find(
         (spec) => spec.name === asked || spec.arn === asked || spec.arn === asked.replace(/:[^:]*$/, ''),
       )?.name,
-    invoke: (name, payload) => poolOf(name).invoke(payload),
+    invoke: (name, payload, byHand) => poolOf(name).invoke(payload, byHand),
     invokeLater: (name, payload) => void invokeLater(name, payload),
     pending: () => pending,
   }

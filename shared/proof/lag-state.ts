@@ -39,7 +39,9 @@ export type ObjectCanary = z.infer<typeof objectCanary>
 export type Placement = z.infer<typeof placement>
 
 /** A record that this version cannot read counts as none: everything in it is found again in some minutes. */
-export const readLagState = async (state: ProofState): Promise<{ value: LagState; version: number | undefined }> => {
+export const readLagState = async (
+  state: Pick<ProofState, 'read'>,
+): Promise<{ value: LagState; version: number | undefined }> => {
   const record = await state.read(recordName)
   const parsed = stateSchema.safeParse(record?.value)
   return { value: parsed.success ? parsed.data : emptyLagState, version: record?.version }

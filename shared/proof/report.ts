@@ -7,7 +7,7 @@ import { formatVersion, parseRecord, toBytes } from '../weights/manifest.ts'
  * What a check found, kept in the replica under `reports/KIND/TIME-ID.json`, where an auditor reads it with AWS gone. A
  * report says what was looked at, how much of it, and every difference; one that looked at nothing is a failure.
  */
-export const reportKinds = ['validate', 'scrub', 'rows', 'reconcile', 'drill'] as const
+export const reportKinds = ['validate', 'scrub', 'rows', 'reconcile', 'drill', 'backfill'] as const
 export type ReportKind = (typeof reportKinds)[number]
 
 export const findingSchema = z.object({
@@ -38,6 +38,16 @@ export const reportSchema = z.object({
   /** The first 1,000. */
   findings: z.array(findingSchema),
   findingsTotal: z.number().int().nonnegative(),
+  /** Of a backfill: how it ended and where, and what it cost beside what was estimated, in dollars. */
+  backfill: z
+    .object({
+      run: z.string(),
+      status: z.string(),
+      where: z.array(z.string()),
+      estimate: z.record(z.string(), z.number()).nullable(),
+      spent: z.record(z.string(), z.number()),
+    })
+    .exactOptional(),
 })
 export type Report = z.infer<typeof reportSchema>
 

@@ -259,7 +259,7 @@ const close = async (
     await deps.releases.reopen(row.source.bucket, row.release.prefix, row.planId, deps.clock.now())
   if (!(await deps.objects.update(row.traceId, row.planId, change))) return closed
   const lagSeconds = Math.max(0, (deps.clock.now() - row.since) / 1000)
-  deps.telemetry.count('ReplicationLagSeconds', lagSeconds, 'Seconds')
+  if (row.backfill === undefined) deps.telemetry.count('ReplicationLagSeconds', lagSeconds, 'Seconds')
   deps.telemetry.count(state === 'protected' ? 'ObjectsProtected' : 'ObjectsSealed', 1)
   deps.telemetry.log('info', `object ${state}`, {
     stage: 'commit',

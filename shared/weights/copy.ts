@@ -138,9 +138,11 @@ const copyRange = async (
 
 const count = (deps: WeightsDeps, message: SegmentMessage, progress: Progress): void => {
   const read = progress.position - (message.done?.position ?? message.offset)
-  deps.telemetry.count('BytesRead', read, 'Bytes')
-  deps.telemetry.count('BytesSent', progress.bytesSent - (message.done?.bytesSent ?? 0), 'Bytes')
-  deps.telemetry.count('BytesSaved', progress.bytesReused - (message.done?.bytesReused ?? 0), 'Bytes')
+  // An alarm looks at what production sends.
+  const of = message.backfill === undefined ? '' : 'Backfill'
+  deps.telemetry.count(`${of}BytesRead`, read, 'Bytes')
+  deps.telemetry.count(`${of}BytesSent`, progress.bytesSent - (message.done?.bytesSent ?? 0), 'Bytes')
+  deps.telemetry.count(`${of}BytesSaved`, progress.bytesReused - (message.done?.bytesReused ?? 0), 'Bytes')
   deps.telemetry.count('ChunksSent', progress.refs.length - progress.reused)
   deps.telemetry.count('ChunksReused', progress.reused)
 }

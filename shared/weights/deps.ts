@@ -27,3 +27,14 @@ export type WeightsDeps = {
 
 /** `remainingMs` until the platform ends this call. */
 export type Deadline = { remainingMs(): number }
+
+/**
+ * What keeps copies of a backfill that is paused or cancelled from going on. What is in the queue is dropped: a resumed one
+ * sends it again.
+ */
+export type Brake = {
+  /** False where the backfill is paused or cancelled. */
+  moves(run: string): Promise<boolean>
+  /** A deadline that comes at once where the backfill stops; looked at every two seconds. */
+  deadline(run: string, deadline: Deadline): Deadline
+}

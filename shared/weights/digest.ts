@@ -6,7 +6,7 @@ import { sha256Hex } from './codec.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
 import type { ObjectRow, ReleaseKey } from './ledger.ts'
 import { type ChunkRef, chunksPartSchema, parseRecord } from './manifest.ts'
-import type { DigestMessage } from './messages.ts'
+import { backfillMark, type DigestMessage } from './messages.ts'
 import { recordFailure } from './outcome.ts'
 import { touchRelease } from './plan.ts'
 import { bodyName, readPart } from './store.ts'
@@ -210,6 +210,7 @@ export const sendDigests = async (
     algorithm,
     offset: start,
     size: end - start,
+    ...backfillMark(row),
   }))
   await deps.workQueue.send(messages)
 }

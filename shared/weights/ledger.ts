@@ -56,6 +56,8 @@ export type ObjectRow = {
   identical?: Identical
   /** Set where the version was sealed before and a check found the replica's copy wanting. */
   repair?: Repair
+  /** The backfill that brings it in: it was there before Lifeboat, and is not late. */
+  backfill?: string
 }
 
 /** The name and the digest (`sha256:`) of a manifest of the same bytes. */
@@ -89,8 +91,8 @@ export interface ObjectLedger {
   begin(row: ObjectRow): Promise<boolean>
   /** Changes fields where the plan is still this one; false where it is not. Leaves the pending index unless copying. */
   update(traceId: string, planId: string, change: Partial<ObjectRow>): Promise<boolean>
-  /** Every object still being copied, oldest first. */
-  pending(): AsyncIterable<ObjectRow>
+  /** Every object still being copied, oldest first: those that are late by their age, or those of backfills. */
+  pending(of?: 'live' | 'backfill'): AsyncIterable<ObjectRow>
 }
 
 export interface SegmentLedger {

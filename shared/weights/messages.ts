@@ -47,6 +47,8 @@ const unit = {
   source: z.object({ bucket: z.string(), key: z.string(), versionId: z.string().optional(), etag: z.string() }),
   offset: count,
   size: count,
+  /** The backfill that it belongs to: such work has a queue of its own. */
+  backfill: z.string().optional(),
 }
 
 /** Copies [offset, offset + size) of an object. `bounds` are the part boundaries inside it where a check is by part. */
@@ -92,3 +94,7 @@ export type DigestMessage = z.infer<typeof digestMessageSchema>
 
 export const workMessageSchema = z.discriminatedUnion('kind', [segmentMessageSchema, digestMessageSchema])
 export type WorkMessage = z.infer<typeof workMessageSchema>
+
+/** What says of a unit that it is a backfill's. */
+export const backfillMark = ({ backfill }: { backfill?: string | undefined }): { backfill?: string } =>
+  backfill === undefined ? {} : { backfill }

@@ -7,7 +7,7 @@ import { planIdOf, traceIdOf, versionOf } from './identity.ts'
 import type { Check, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
 import { parentOf } from './lineage.ts'
 import { formatVersion, type PendingManifest, toBytes } from './manifest.ts'
-import type { SegmentMessage } from './messages.ts'
+import { backfillMark, type SegmentMessage } from './messages.ts'
 import { pendingName } from './names.ts'
 import { segmentBytesMaxOf, shapeOf, shapeOfIdentical } from './shape.ts'
 
@@ -77,6 +77,7 @@ export const segmentMessage = (
     ...(row.identical ? { identical: row.identical } : {}),
     ...(row.parent === undefined ? {} : { parent: row.parent }),
     ...(row.repair ? { distrusted: row.repair.bodies } : {}),
+    ...backfillMark(row),
   }
 }
 
@@ -126,6 +127,7 @@ const closed = ({ state }: ObjectRow): Planned['outcome'] | undefined => {
  * segment. Idempotent: a redelivery resends the same plan, a sealed version is left alone. `attempt` above the one on
  * record plans anew, and with `repair` that of a sealed version too. An event whose plan has been sent whole is a duplicate and sends nothing; one that comes for the
  * first time while another call plans the same throws UnavailableError, to come again once that call has sent its plan.
+ * `backfill` names the backfill that asks.
  */
 export const planObject = async (
   deps: WeightsDeps,
@@ -134,6 +136,7 @@ export const planObject = async (
   attempt = 0,
   delivery: Delivery = 'asked',
   repair?: Repair,
+  backfill?: string,
 ): Promise<Planned> => {
   const version = versionOf(object)
   const traceId = traceIdOf(object.bucket, object.key, version)
@@ -149,6 +152,8 @@ export const planObject = async (
   // A repair that is under way stays one, whatever asks for its plan again.
   const mending = isRepair ? repair : before?.state === 'copying' ? before.repair : undefined
   const check = await checkOf(deps, object)
+  // What a backfill began stays its own, whatever asks for its plan again.
+  const broughtBy = before?.state === 'copying' ? before.backfill : backfill
   // Another attempt, or a repair, reads what an earlier plan took over.
   const isPlain = number === 0 && !mending
   const shape =
@@ -190,6 +195,7 @@ export const planObject = async (
     since: isRepair ? deps.clock.now() : mending ? (before?.since ?? object.lastModified) : object.lastModified,
     ...(shape.identical ? { identical: shape.identical } : {}),
     ...(mending ? { repair: mending } : {}),
+    ...(broughtBy === undefined ? {} : { backfill: broughtBy }),
   }
   for (const warning of row.warnings)
     deps.telemetry.log('warn', warning, { traceId, bucket: object.bucket, key: object.key })

@@ -5,6 +5,7 @@ import type { MemberRow } from './ledger.ts'
 import { objectManifestSchema, parseRecord } from './manifest.ts'
 import { objectManifestName } from './names.ts'
 import { recordWaiting } from './outcome.ts'
+import { backfillMark } from './messages.ts'
 import { type BucketRule, releaseOf, ruleFor, touchRelease } from './plan.ts'
 import { readSmallObject } from './read.ts'
 import {
@@ -143,6 +144,7 @@ const requestDigest = async (deps: WeightsDeps, candidate: Candidate): Promise<v
       algorithm: 'SHA256',
       offset: 0,
       size,
+      ...backfillMark(row),
     },
   ])
   await deps.objects.update(row.traceId, row.planId, { nudgedAt: deps.clock.now() })

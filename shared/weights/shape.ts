@@ -1,7 +1,7 @@
 import { toArray } from '../bounded.ts'
 import type { SourceObject } from '../ports.ts'
 import { readLayout } from './container.ts'
-import { cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault } from './cut.ts'
+import { type Cut, cutTensors, fixedSegments, gearCutter, planSegments, segmentBytesMaxDefault } from './cut.ts'
 import type { WeightsDeps } from './deps.ts'
 import { findIdentical } from './identical.ts'
 import type { Check, Identical } from './ledger.ts'
@@ -66,6 +66,24 @@ export const shapeOf = async (deps: WeightsDeps, object: SourceObject, traceId: 
     tensors: await storeTensors(deps, { traceId }, dataStart, tensors),
     segments: () => planSegments(cutTensors(dataStart, tensors, object.size), segmentBytesMaxOf(deps)),
   }
+}
+
+/** How the beginning of an object would be cut, of about `bytesMax` bytes up to `end`: for an estimate. */
+export const firstCuts = async (
+  deps: Pick<WeightsDeps, 'source'>,
+  object: SourceObject,
+  bytesMax: number,
+): Promise<{ how: 'gear' | { cuts: Cut[] }; end: number }> => {
+  const layout = await readLayout(object.key, object.size, (start, end) => readRange(deps.source, object, start, end))
+  if (!layout?.ok) return { how: 'gear', end: Math.min(object.size, bytesMax) }
+  const cuts: Cut[] = []
+  let end = 0
+  for (const cut of cutTensors(layout.dataStart, layout.tensors, object.size)) {
+    if (cuts.length > 0 && end + cut.length > bytesMax) break
+    cuts.push(cut)
+    end += cut.length
+  }
+  return { how: { cuts }, end }
 }
 
 /** A segment for each part of an identical object, which takes the part over. */

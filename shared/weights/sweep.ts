@@ -26,6 +26,11 @@ const nudge = async (deps: WeightsDeps, row: ObjectRow): Promise<boolean> => {
   return true
 }
 
+async function* inTurn({ objects }: WeightsDeps): AsyncGenerator<ObjectRow> {
+  yield* objects.pending('live')
+  yield* objects.pending('backfill')
+}
+
 export type Swept = {
   pending: number
   committed: number
@@ -51,7 +56,7 @@ export const sweep = async (deps: WeightsDeps, deadline: Deadline): Promise<Swep
   }
   // A long backlog of objects must not keep releases from being looked at: those that wait for time have only the sweep.
   const objectsEndMs = (deadline.remainingMs() + reserveMs) / 2
-  for await (const row of deps.objects.pending()) {
+  for await (const row of inTurn(deps)) {
     if (deadline.remainingMs() < objectsEndMs) {
       swept.finished = false
       break
@@ -60,7 +65,8 @@ export const sweep = async (deps: WeightsDeps, deadline: Deadline): Promise<Swep
     await guarded(
       async () => {
         if (row.left === 0) swept.committed += (await commitObject(deps, row.traceId, deadline)) === 'sealed' ? 1 : 0
-        else if (await nudge(deps, row)) swept.resent += 1
+        // A backfill sends its own units again: it may be paused.
+        else if (row.backfill === undefined && (await nudge(deps, row))) swept.resent += 1
       },
       { traceId: row.traceId },
     )

@@ -1,5 +1,5 @@
 import { copySegment } from './copy.ts'
-import type { Deadline, WeightsDeps } from './deps.ts'
+import type { Brake, Deadline, WeightsDeps } from './deps.ts'
 import { digestRange } from './digest.ts'
 import { workMessageSchema } from './messages.ts'
 import { hashOf, recordFailure } from './outcome.ts'
@@ -12,8 +12,11 @@ const parse = (text: string): unknown => {
   }
 }
 
-/** Handles one message of the segments queue. One that is not of our making is quarantined with what it said. */
-export const work = async (deps: WeightsDeps, text: string, deadline: Deadline): Promise<void> => {
+/**
+ * Handles one message of a queue of segments. One that is not of our making is quarantined with what it said; one of a
+ * backfill that is stopped is dropped, since it is sent again when that goes on.
+ */
+export const work = async (deps: WeightsDeps, text: string, given: Deadline, brake?: Brake): Promise<void> => {
   const message = workMessageSchema.safeParse(parse(text))
   if (!message.success)
     return recordFailure(deps, {
@@ -22,7 +25,12 @@ export const work = async (deps: WeightsDeps, text: string, deadline: Deadline):
       reason: `malformed message on the segments queue: ${message.error.issues[0]?.path.join('.') ?? ''} ${message.error.issues[0]?.message ?? ''}`,
       detail: text.slice(0, 4096),
     })
-  const { kind, traceId, offset, size } = message.data
+  const { kind, traceId, offset, size, backfill } = message.data
+  if (backfill !== undefined && (await brake?.moves(backfill)) === false) {
+    deps.telemetry.log('info', `${kind} dropped: its backfill is stopped`, { stage: 'copy', traceId, offset, size })
+    return
+  }
+  const deadline = backfill !== undefined && brake ? brake.deadline(backfill, given) : given
   const startedAt = deps.clock.now()
   const outcome =
     message.data.kind === 'segment'

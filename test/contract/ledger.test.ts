@@ -111,6 +111,17 @@ describe.each(fixture.targets)('a ledger: %s', (_name, openLedger) => {
       expect(await pending()).toEqual(['trace-2'])
       expect((await toArray(ledger.objects.pending()))[0]).toMatchObject({ nudgedAt: 5, left: 3, state: 'copying' })
     })
+
+    it('lists what backfills copy apart from what is late', async () => {
+      await ledger.objects.begin(objectRow({ traceId: 'trace-1', since: 1000, backfill: 'run-1' }))
+      await ledger.objects.begin(objectRow({ traceId: 'trace-2', since: 2000 }))
+      const pending = async (of?: 'live' | 'backfill') =>
+        (await toArray(ledger.objects.pending(of))).map(({ traceId, backfill }) => `${traceId} ${backfill ?? '-'}`)
+      expect(await pending()).toEqual(['trace-2 -'])
+      expect([await pending('live'), await pending('backfill')]).toEqual([['trace-2 -'], ['trace-1 run-1']])
+      await ledger.objects.update('trace-1', 'plan-1', { state: 'protected' })
+      expect(await pending('backfill')).toEqual([])
+    })
   })
 
   describe('segments', () => {

@@ -91,6 +91,7 @@ describe('the alarms of the packaged stack', () => {
       ...mappings().flatMap((name) => [`events-given-up-${name}`, `events-dropped-${name}`]),
       'dead-letters-ObjectsDeadQueue',
       'dead-letters-SegmentsDeadQueue',
+      'dead-letters-BackfillDeadQueue',
     ]
     expect(mappings()).toHaveLength(2)
     expect(functionNames()).toContain('applyChanges')

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import type { DynamoDBStreamEvent, SQSEvent } from 'aws-lambda'
+import { requestSchema } from '../../shared/backfill/control.ts'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { matchesPattern, type Pattern } from '../../local/lambda/event-pattern.ts'
@@ -97,6 +98,8 @@ const changesOfRows: Record<string, { eventName: string; isTimeToLive: boolean }
   'dynamodb-stream-expired.json': [{ eventName: 'REMOVE', isTimeToLive: true }],
 }
 const calls = [
+  'backfill-objects.json',
+  'backfill-table.json',
   'compare-rows.json',
   'redrive.json',
   'schedule-compare-rows.json',
@@ -136,6 +139,10 @@ describe('the sample events', () => {
     const readme = readFileSync(new URL('README.md', folder), 'utf8')
     const told = Array.from(readme.matchAll(/^\| `([^`]+)`/gm), ([, name]) => name ?? '')
     expect(told.toSorted()).toEqual(known.toSorted())
+  })
+
+  test.each(['backfill-objects.json', 'backfill-table.json'])('%s is a request of backfill', (name) => {
+    expect(requestSchema.parse(read(name))).toMatchObject({ action: 'start' })
   })
 
   test.each(Object.entries(objectEvents))('%s says what it is named for', (name, expected) => {

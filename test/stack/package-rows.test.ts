@@ -218,7 +218,7 @@ process.exit()
 `
 
 describe('the bundle of measureLag in an empty folder', () => {
-  const names = ['OBJECTS', 'SEGMENTS', 'OBJECTS_DEAD', 'SEGMENTS_DEAD']
+  const names = ['OBJECTS', 'SEGMENTS', 'OBJECTS_DEAD', 'SEGMENTS_DEAD', 'BACKFILL_SEGMENTS']
   const urls = Object.fromEntries(names.map((name) => [`${name}_QUEUE_URL`, `http://127.0.0.1:9/1/${name}`]))
   const start = async (bundle: string): Promise<{ importMs: number; loads: boolean }> => {
     const stdout = await runBundle(

@@ -208,7 +208,8 @@ describe('the packaged stack', () => {
     const mappings = ofType('AWS::Lambda::EventSourceMapping').filter(
       ([, mapping]) => template.Resources[target(mapping['EventSourceArn'])]?.Type === 'AWS::SQS::Queue',
     )
-    expect(mappings).toHaveLength(2)
+    // Objects, segments, and both of backfills.
+    expect(mappings).toHaveLength(4)
     for (const [, mapping] of mappings) {
       const queue = properties(target(mapping['EventSourceArn']))
       const { Timeout } = properties(target(mapping['FunctionName']))

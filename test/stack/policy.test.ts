@@ -46,6 +46,7 @@ const view = (template: Template, ownKey: boolean): Viewed[] =>
   viewTemplate(template, {
     OwnKey: ownKey,
     SourceKeys: ownKey,
+    BackfillExports: ownKey,
     OwnPageTopic: true,
     OwnTicketTopic: true,
     OwnTopic: true,

@@ -20,7 +20,8 @@ export const account = '111122223333'
 export const table = 'features'
 export const names = { partition: 'pk', sort: 'sk' }
 // The label of the stream is not known before there is a table: the stack puts the real one in its place.
-const configText = `formatVersion: 1
+/** One text for every test of rows: the stack is packaged once for each configuration. */
+export const configText = `formatVersion: 1
 source: { account: "${account}", region: us-east-1 }
 replica: { project: lifeboat-local, bucket: replica, bigtableInstance: lifeboat-rows }
 buckets: [{ name: models }]

@@ -6,7 +6,9 @@ import {
   FunctionError,
   InvalidInputError,
   NotConfiguredError,
+  ConflictError,
   NotFoundError,
+  RefusedError,
   UnavailableError,
 } from '../../errors.ts'
 import { translateAwsError } from './errors.ts'
@@ -17,7 +19,16 @@ export type FunctionInvoker = { invoke(name: string, payload: unknown): Promise<
 const failureSchema = z.object({ errorType: z.string().default('Error'), errorMessage: z.string().default('') })
 
 /** Errors that mean to the caller what they mean to the function. */
-const sharedErrors = [CorruptError, DeniedError, InvalidInputError, NotConfiguredError, NotFoundError, UnavailableError]
+const sharedErrors = [
+  ConflictError,
+  CorruptError,
+  DeniedError,
+  InvalidInputError,
+  NotConfiguredError,
+  NotFoundError,
+  RefusedError,
+  UnavailableError,
+]
 
 /** What a function that ended with an error said of it. */
 const functionError = (name: string, text: string): Error => {

@@ -17,7 +17,7 @@ import { translated } from './errors.ts'
 type Command = GetItemCommand | ScanCommand
 type Answer = { Item?: unknown; Items?: unknown[]; LastEvaluatedKey?: unknown }
 
-const called = <T>(operation: string, table: string, call: () => Promise<T>): Promise<T> =>
+export const called = <T>(operation: string, table: string, call: () => Promise<T>): Promise<T> =>
   translated(`${operation} ${table}`, async () => {
     try {
       return await call()
@@ -31,7 +31,7 @@ const called = <T>(operation: string, table: string, call: () => Promise<T>): Pr
  * Keeps the answer's own JSON: the SDK assigns every attribute to a plain object, and so loses one named `__proto__`.
  * https://github.com/aws/aws-sdk-js-v3 puts its deserializer in the step of this name, above what has a low priority.
  */
-const keepAnswer = (command: Command): (() => Answer) => {
+export const keepAnswer = (command: Command): (() => Answer) => {
   let text = ''
   // The stack of a command takes middleware of its own inputs and outputs only; this one looks at neither.
   const stack = command.middlewareStack as GetItemCommand['middlewareStack']

@@ -55,6 +55,8 @@ const objectOf = (item: Item): ObjectRow => {
   }
 }
 
+const pendingOf = (of: 'live' | 'backfill'): string => (of === 'live' ? 'object' : 'backfill')
+
 const putShards = async (client: DynamoDBClient, table: string, row: ObjectRow, shards: number): Promise<void> => {
   for (let shard = 0; shard < shards; shard += 1) {
     const count = Math.floor(row.segments / shards) + (shard < row.segments % shards ? 1 : 0)
@@ -114,7 +116,7 @@ export const createObjectLedger = (
         traceId: S(row.traceId),
         row: S(JSON.stringify(row)),
         ...live({ ...row, left }),
-        pending: S('object'),
+        pending: S(pendingOf(row.backfill === undefined ? 'live' : 'backfill')),
         since: S(new Date(row.since).toISOString()),
       }
       const unsealed = '#state <> :protected AND #state <> :sealed AND attempt <= :attempt'
@@ -161,12 +163,12 @@ export const createObjectLedger = (
         ),
       )
     }),
-  pending: async function* pending() {
+  pending: async function* pending(of = 'live') {
     const items = queryItems(client, {
       TableName: table,
       IndexName: 'pending',
       KeyConditionExpression: 'pending = :object',
-      ExpressionAttributeValues: { ':object': S('object') },
+      ExpressionAttributeValues: { ':object': S(pendingOf(of)) },
     })
     for await (const item of items) yield objectOf(item)
   },

@@ -216,12 +216,21 @@ async function* listVersionPages(
   bucket: string,
   prefix: string,
   from?: VersionCursor,
+  entriesMax?: number,
 ): AsyncGenerator<VersionPage> {
   let cursor = from
   do {
     const at = { KeyMarker: cursor?.key, VersionIdMarker: cursor?.versionId }
     const page = await translated(`list versions of s3://${bucket}/${prefix}`, () =>
-      client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: prefix, ...at, EncodingType: 'url' })),
+      client.send(
+        new ListObjectVersionsCommand({
+          Bucket: bucket,
+          Prefix: prefix,
+          ...at,
+          EncodingType: 'url',
+          MaxKeys: entriesMax,
+        }),
+      ),
     )
     const { NextKeyMarker, NextVersionIdMarker } = page
     cursor = page.IsTruncated
@@ -259,5 +268,5 @@ export const createS3Source = (client: S3Client): ObjectSource => ({
   versions: async function* versions(bucket, prefix) {
     for await (const { entries } of listVersionPages(client, bucket, prefix)) yield* entries
   },
-  versionPages: (bucket, prefix, from) => listVersionPages(client, bucket, prefix, from),
+  versionPages: (bucket, prefix, from, entriesMax) => listVersionPages(client, bucket, prefix, from, entriesMax),
 })

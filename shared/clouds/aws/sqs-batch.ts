@@ -3,6 +3,7 @@ import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda'
 import { isRetryable } from '../../errors.ts'
 import type { Random, Telemetry } from '../../ports.ts'
 import { translated } from './errors.ts'
+import { queueNameOf } from './queue-counts.ts'
 import { holdMessages } from './sqs-lease.ts'
 import { retryIn } from './sqs-queue.ts'
 
@@ -24,6 +25,10 @@ type Options = {
   leaseSeconds?: number | undefined
   handle: (record: SQSRecord) => Promise<void>
 }
+
+/** Whether a batch, which is of one queue, is of this one. */
+export const isOfQueue = (event: SQSEvent, queueUrl: string): boolean =>
+  event.Records[0]?.eventSourceARN.split(':').at(-1) === queueNameOf(queueUrl)
 
 /** Sends a copy for later; the original is acknowledged only when that is accepted. A duplicate does no harm. */
 const sendAgain = async ({ sqs, queueUrl, random, telemetry }: Options, record: SQSRecord): Promise<boolean> => {

@@ -58,8 +58,10 @@ const createObjects = (rows: Rows, changed: (row: ObjectRow) => void): ObjectLed
     if (JSON.stringify(next) !== JSON.stringify(row)) changed(next)
     return true
   },
-  pending: async function* pending() {
-    const copying = [...rows.objects.values()].filter(({ state }) => state === 'copying')
+  pending: async function* pending(of = 'live') {
+    const copying = [...rows.objects.values()].filter(
+      ({ state, backfill }) => state === 'copying' && (backfill === undefined) === (of === 'live'),
+    )
     for (const row of copying.toSorted((a, b) => a.since - b.since)) yield copyOf(row)
   },
 })

@@ -1,0 +1,48 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { backfillRun, judgeBackfillRun } from '../../test/stack/backfill-run.ts'
+import type { Run, Topic } from './topic.ts'
+
+/** `seconds`: what both take at least, so that objects and rows are under way together. */
+const backfillOf = (options: { objects: number; rows: number; seconds: number }): Run => ({
+  name: `${options.objects} objects and ${options.rows} rows`,
+  run: async (say) => {
+    const dir = await mkdtemp(join(tmpdir(), 'lifeboat-backfill-evidence-'))
+    try {
+      const run = await backfillRun(dir, { ...options, say })
+      const { accounts, estimates, seconds, live, before, quietAfterSeconds, compared, validated } = run
+      const problems = judgeBackfillRun(run, options)
+      if (live.p99 > 2 * before.p99) problems.push(`live p99 lag ${live.p99} ms, ${before.p99} ms without the backfill`)
+      const figures = {
+        ...options,
+        took: seconds,
+        quietAfterSeconds,
+        liveLagMs: live,
+        liveLagBeforeMs: before,
+        objectsCounted: accounts.objects.counts,
+        rowsCounted: accounts.rows.counts,
+        objectsEstimated: {
+          bytesRead: estimates.objects['bytesRead'] ?? 0,
+          bytesSent: estimates.objects['bytesSent'] ?? 0,
+        },
+        rowsEstimated: { bytesRead: estimates.rows['bytesRead'] ?? 0, bytesSent: estimates.rows['bytesSent'] ?? 0 },
+        validateEndedWith: validated.code,
+        rowsCompared: compared?.counts['items'] ?? 0,
+      }
+      return { figures, problems }
+    } finally {
+      await rm(dir, { recursive: true, force: true })
+    }
+  },
+})
+
+export const backfill: Topic = {
+  name: 'backfill',
+  about: 'objects and rows from before are brought in while production runs, killed twice, paused and resumed',
+  seedsDefault: undefined,
+  runs: () => [
+    backfillOf({ objects: 2000, rows: 50_000, seconds: 300 }),
+    backfillOf({ objects: 100_000, rows: 1_000_000, seconds: 12_000 }),
+  ],
+}

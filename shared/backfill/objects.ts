@@ -1,0 +1,222 @@
+import * as z from 'zod'
+import { mapInOrder, toArray } from '../bounded.ts'
+import { DeniedError, SupersededError } from '../errors.ts'
+import type { SourceObject, SourceVersionEntry } from '../ports.ts'
+import { resendUnits } from '../weights/commit.ts'
+import type { WeightsDeps } from '../weights/deps.ts'
+import { traceIdOf, versionOf } from '../weights/identity.ts'
+import type { ObjectRow } from '../weights/ledger.ts'
+import { planObject, ruleFor } from '../weights/plan.ts'
+import { quietMs } from '../weights/sweep.ts'
+import { cursorOf, type PageDone } from './page.ts'
+import { add, type ObjectsSpec, type Part, refuse, type Run } from './run.ts'
+
+/** Pages of a bucket's listing: each version that Lifeboat does not know is planned, as one that an event announced. */
+
+const lookupsInFlight = 16
+export const entriesPerPage = 100
+/**
+ * What is on its way at most: what arrives in some seconds. Commits of all objects share the ledger's stream: what was just
+ * published waits there behind no more than this, and a pause leaves no more undone.
+ */
+const inFlightSeconds = 10
+const inFlightObjects = { min: 24, max: 500 }
+const arrivalsEveryMs = 2000
+/** Of the last look at arrivals against those before. */
+const lastWeight = 0.3
+const inFlightBytesMax = 32 * 2 ** 30
+/** So often what does not move is sent again. */
+const stallsMax = 3
+/** Of the oldest in flight, looked at first. */
+const lookedAtFirst = 64
+
+const cursorSchema = z.object({ key: z.string(), versionId: z.string().exactOptional() })
+
+type Listed = { bucket: string; entry: SourceVersionEntry }
+
+const unread = (entry: SourceVersionEntry): string | undefined => {
+  if (entry.isArchived) return 'archived: restore it in S3, then backfill it again'
+  if (entry.versionId === undefined && !entry.isLatest)
+    return 'from before the bucket kept versions, and replaced: copy it onto itself to have it replicated'
+  return undefined
+}
+
+/** S3 tells by HEAD that an object is encrypted, and only by a read that the key is denied. */
+const readDenied = async ({ source }: WeightsDeps, object: SourceObject): Promise<string | undefined> => {
+  if (object.etagIsOpaque !== true || object.size === 0) return undefined
+  try {
+    for await (const _ of source.read(object, 0, 1)) break
+    return undefined
+  } catch (error) {
+    if (error instanceof DeniedError) return error.message
+    throw error
+  }
+}
+
+type Looked =
+  | { kind: 'planned'; row: ObjectRow }
+  | { kind: 'ours'; row: ObjectRow }
+  | { kind: 'alreadyThere' | 'underWay' | 'leftToEvents' | 'replaced' | 'outside' }
+  | { kind: 'refused'; why: string }
+
+const plan = async (weights: WeightsDeps, run: Run, { bucket, entry }: Listed): Promise<Looked> => {
+  const { key, versionId } = entry
+  const rule = ruleFor(weights.config, bucket, key)
+  if (!rule) return { kind: 'outside' }
+  try {
+    const object = await weights.source.head({ bucket, key, ...(versionId === undefined ? {} : { versionId }) })
+    if (!object) return { kind: 'replaced' }
+    if (object.isArchived) return { kind: 'refused', why: `archived in ${object.storageClass ?? 'Glacier'}` }
+    const denied = await readDenied(weights, object)
+    if (denied !== undefined) return { kind: 'refused', why: denied }
+    const mark = entry.lastModified < run.since ? run.id : undefined
+    const { row, outcome } = await planObject(weights, rule, object, 0, 'asked', undefined, mark)
+    if (outcome === 'refused') return { kind: 'refused', why: row.reason ?? 'refused before' }
+    return outcome === 'already' ? { kind: 'alreadyThere' } : { kind: 'planned', row }
+  } catch (error) {
+    if (error instanceof DeniedError) return { kind: 'refused', why: error.message }
+    // What replaced it is announced by an event of its own.
+    if (error instanceof SupersededError) return { kind: 'replaced' }
+    throw error
+  }
+}
+
+const look = async (weights: WeightsDeps, run: Run, listed: Listed): Promise<Looked> => {
+  const { bucket, entry } = listed
+  const { key, versionId, etag = '', lastModified } = entry
+  // What is as young has an event that is on its way.
+  if (lastModified >= run.startedAt) return { kind: 'leftToEvents' }
+  const row = await weights.objects.get(traceIdOf(bucket, key, versionOf({ versionId, lastModified, etag })))
+  if (row?.backfill === run.id && row.state !== 'copying' && row.state !== 'superseded') return { kind: 'ours', row }
+  if (row?.state === 'protected' || row?.state === 'sealed') return { kind: 'alreadyThere' }
+  if (row?.state === 'copying' && row.backfill !== run.id) return { kind: 'underWay' }
+  if (row?.state === 'refused') return { kind: 'refused', why: row.reason ?? 'refused before' }
+  const why = unread(entry)
+  return why === undefined ? plan(weights, run, listed) : { kind: 'refused', why }
+}
+
+/** What became of an object that was on its way: null while it is. */
+const ended = async (weights: WeightsDeps, part: Part, traceId: string): Promise<boolean> => {
+  const row = await weights.objects.get(traceId)
+  if (row?.state === 'copying') return false
+  if (!row || row.state === 'superseded') add(part, 'replaced', 1)
+  else if (row.state === 'refused')
+    refuse(part, `s3://${row.source.bucket}/${row.source.key}#${row.version}`, row.reason ?? 'refused')
+  else {
+    add(part, 'done', 1)
+    add(part, 'bytesRead', row.source.size)
+    add(part, row.state === 'protected' ? 'protected' : 'unverified', 1)
+    for await (const segment of weights.segments.list(row.traceId, row.planId)) {
+      add(part, 'segments', 1)
+      add(part, 'bytesSent', segment.bytesSent)
+      add(part, 'bytesReused', segment.bytesReused)
+      for (const { chunks } of segment.parts) add(part, 'chunks', chunks)
+    }
+  }
+  return true
+}
+
+const takeEnded = async (weights: WeightsDeps, part: Part, many: Part['inFlight']): Promise<Set<string>> => {
+  const gone = new Set<string>()
+  const looked = mapInOrder(many, lookupsInFlight, async ([traceId]) => ({
+    traceId,
+    isEnded: await ended(weights, part, traceId),
+  }))
+  for await (const { traceId, isEnded } of looked) if (isEnded) gone.add(traceId)
+  return gone
+}
+
+const countArrivals = (part: Part, count: number, nowMs: number): void => {
+  const { arrivals } = part
+  arrivals.count += count
+  const seconds = (nowMs - arrivals.since) / 1000
+  if (seconds * 1000 < arrivalsEveryMs || arrivals.count === 0) return
+  const perSecond = arrivals.count / seconds
+  const before = arrivals.perSecond === 0 ? perSecond : arrivals.perSecond
+  part.arrivals = { perSecond: before + (perSecond - before) * lastWeight, since: nowMs, count: 0 }
+}
+
+/** Counts what has arrived since the last look. */
+export const settleObjects = async (weights: WeightsDeps, part: Part): Promise<number> => {
+  const first = part.inFlight.slice(0, lookedAtFirst)
+  let gone = await takeEnded(weights, part, first)
+  // A large one may be the oldest for long.
+  if (gone.size === 0) gone = await takeEnded(weights, part, part.inFlight.slice(lookedAtFirst))
+  countArrivals(part, gone.size, weights.clock.now())
+  if (gone.size === 0) return 0
+  part.inFlight = part.inFlight.filter(([traceId]) => !gone.has(traceId))
+  part.movedAt = weights.clock.now()
+  part.stalls = 0
+  return gone.size
+}
+
+const resend = async (weights: WeightsDeps, run: Run, traceId: string): Promise<void> => {
+  const row = await weights.objects.get(traceId)
+  if (row?.state !== 'copying' || row.left === 0) return
+  const { bucket, key, versionId } = row.source
+  const rule = ruleFor(weights.config, bucket, key)
+  const object = await weights.source.head({ bucket, key, ...(versionId === undefined ? {} : { versionId }) })
+  if (!rule || !object || row.phase === 'digest') await resendUnits(weights, row)
+  else await planObject(weights, rule, object, 0, 'asked', undefined, run.id)
+}
+
+/** What does not get on however often it is sent: the rest is done, and the sweep and the dead letters keep it. */
+const giveUp = async (weights: WeightsDeps, part: Part): Promise<void> => {
+  for (const [traceId] of part.inFlight) {
+    const row = await weights.objects.get(traceId)
+    const subject = row ? `s3://${row.source.bucket}/${row.source.key}#${row.version}` : traceId
+    refuse(part, subject, 'its copy does not get on: the log of copySegment and the dead letters say why')
+  }
+  part.inFlight = []
+}
+
+/** Sends the units of what is in flight again after a pause, which drops them, or where nothing has moved for long. */
+export const resendStalled = async (weights: WeightsDeps, run: Run, part: Part): Promise<void> => {
+  const nowMs = weights.clock.now()
+  const isStalled = part.inFlight.length > 0 && nowMs - Math.max(part.movedAt, part.resentAt) > quietMs(weights)
+  if (part.resentAt >= run.resumedAt && !isStalled) return
+  if (isStalled && part.stalls >= stallsMax) return giveUp(weights, part)
+  for await (const _ of mapInOrder(part.inFlight, lookupsInFlight, ([traceId]) => resend(weights, run, traceId)));
+  part.resentAt = nowMs
+  if (isStalled) part.stalls += 1
+}
+
+/** How many may be on their way. */
+export const inFlightMax = ({ arrivals }: Pick<Part, 'arrivals'>): number =>
+  Math.round(Math.min(inFlightObjects.max, Math.max(inFlightObjects.min, arrivals.perSecond * inFlightSeconds)))
+
+export const isFull = (part: Part): boolean =>
+  part.inFlight.length >= inFlightMax(part) ||
+  part.inFlight.reduce((sum, [, bytes]) => sum + bytes, 0) >= inFlightBytesMax
+
+/** One page of the listing. */
+export const objectsPage = async (
+  weights: WeightsDeps,
+  run: Run & { spec: ObjectsSpec },
+  part: Part,
+  entriesMax: number,
+): Promise<PageDone> => {
+  const { bucket, prefix, versions } = run.spec
+  const from = cursorOf((value) => cursorSchema.safeParse(value).data, part.cursor)
+  const pages = weights.source.versionPages(bucket, prefix, from, entriesMax)[Symbol.asyncIterator]()
+  const page = (await pages.next()).value
+  const entries: SourceVersionEntry[] = page?.entries ?? []
+  const wanted = entries.filter(({ etag, isLatest }) => etag !== undefined && (versions === 'all' || isLatest))
+  add(part, 'pages', 1)
+  add(part, 'read', wanted.length)
+  const looks = await toArray(mapInOrder(wanted, lookupsInFlight, (entry) => look(weights, run, { bucket, entry })))
+  let bytes = 0
+  for (const [index, looked] of looks.entries()) {
+    const entry = wanted[index]
+    if (looked.kind === 'planned' || looked.kind === 'ours') {
+      bytes += looked.row.source.size
+      part.inFlight.push([looked.row.traceId, looked.row.source.size])
+      part.movedAt = weights.clock.now()
+      add(part, 'planned', 1)
+    } else if (looked.kind === 'refused')
+      refuse(part, `s3://${bucket}/${entry?.key ?? ''}${entry?.versionId ? `#${entry.versionId}` : ''}`, looked.why)
+    else add(part, looked.kind, 1)
+  }
+  if (page?.next) part.cursor = page.next
+  return { items: wanted.length, bytes, readUnits: 0, isLast: page?.next === undefined }
+}

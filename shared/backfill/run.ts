@@ -1,0 +1,117 @@
+import * as z from 'zod'
+import { findingSchema } from '../proof/report.ts'
+
+/** What a backfill was asked for and how far it is: records that outlive a call, as other proofs keep theirs. */
+
+const whole = z.int().nonnegative()
+
+const objectsSchema = z.strictObject({
+  kind: z.literal('objects'),
+  bucket: z.string().min(1),
+  prefix: z.string(),
+  /** `current`: of every key only what is there now. */
+  versions: z.enum(['all', 'current']),
+})
+
+const tableSchema = z.strictObject({
+  kind: z.literal('table'),
+  table: z.string().min(1),
+  /** `s3://BUCKET/PREFIX/AWSDynamoDB/EXPORT-ID` of a full export and of incremental ones that follow it; none: a scan. */
+  exports: z.array(z.string().min(1)).max(50).default([]),
+  /** Parts of the table, or of an export's files, that are worked on at the same time. */
+  segments: z.int().min(1).max(32).default(4),
+})
+
+export const specSchema = z.discriminatedUnion('kind', [objectsSchema, tableSchema])
+export type Spec = z.infer<typeof specSchema>
+export type ObjectsSpec = z.infer<typeof objectsSchema>
+export type TableSpec = z.infer<typeof tableSchema>
+
+/** Of the whole backfill, in a second. */
+export const limitsSchema = z.strictObject({
+  items: z.number().positive().exactOptional(),
+  bytes: z.number().positive().exactOptional(),
+  readUnits: z.number().positive().exactOptional(),
+})
+export type Limits = z.infer<typeof limitsSchema>
+
+export const statuses = ['running', 'paused', 'done', 'cancelled', 'failed'] as const
+
+export const runSchema = z.object({
+  id: z.string(),
+  spec: specSchema,
+  limits: limitsSchema,
+  status: z.enum(statuses),
+  startedAt: z.number(),
+  /** Units in flight are sent again by who finds this to be later than what it did so for. */
+  resumedAt: z.number(),
+  endedAt: z.number().exactOptional(),
+  parts: whole,
+  /** Object versions from before this are a backfill's; later ones are late, whoever brings them in. */
+  since: z.number(),
+  /** Why it failed. */
+  why: z.string().exactOptional(),
+  report: z.string().exactOptional(),
+  estimate: z.record(z.string(), z.number()).nullable(),
+  /** In the place of the list prices. */
+  prices: z.record(z.string(), z.number()).exactOptional(),
+})
+export type Run = z.infer<typeof runSchema>
+
+/** The state is one item of DynamoDB, of at most 400 KB. */
+export const refusedKeptMax = 200
+
+export const partSchema = z.object({
+  /** `settle`: everything was listed, and some of it is on its way. */
+  phase: z.enum(['pages', 'settle', 'ended']),
+  /** Where to go on, in words of whoever reads the pages; null: from the start. */
+  cursor: z.unknown(),
+  counts: z.record(z.string(), z.number()),
+  refused: z.array(findingSchema),
+  refusedTotal: whole,
+  /** Objects that are on their way, oldest first: trace id and bytes. */
+  inFlight: z.array(z.tuple([z.string(), z.number()])),
+  resentAt: z.number(),
+  /** How often they were sent again while nothing moved. */
+  stalls: whole,
+  /** When something was last planned or arrived. */
+  movedAt: z.number(),
+  /** Objects that arrive in a second, and how many have since that was looked at. */
+  arrivals: z.object({ perSecond: z.number(), since: z.number(), count: whole }),
+})
+export type Part = z.infer<typeof partSchema>
+
+export const newPart = (now: number): Part => ({
+  phase: 'pages',
+  cursor: null,
+  counts: {},
+  refused: [],
+  refusedTotal: 0,
+  inFlight: [],
+  resentAt: now,
+  stalls: 0,
+  movedAt: now,
+  arrivals: { perSecond: 0, since: now, count: 0 },
+})
+
+export const add = (part: Pick<Part, 'counts'>, name: string, count: number): void => {
+  if (count !== 0) part.counts[name] = (part.counts[name] ?? 0) + count
+}
+
+/** What cannot be brought in, with the reason: the rest goes on. */
+export const refuse = (part: Part, subject: string, detail: string): void => {
+  part.refusedTotal += 1
+  add(part, 'refused', 1)
+  if (part.refused.length < refusedKeptMax) part.refused.push({ kind: 'unreplicable', subject, detail, repaired: 'no' })
+}
+
+/** What a second backfill of the same thing has in common with the first. */
+export const subjectOf = (spec: Spec): string =>
+  spec.kind === 'table' ? `table ${spec.table}` : `s3://${spec.bucket}/${spec.prefix}`
+
+/** Whether both would bring in some of the same. */
+export const overlaps = (left: Spec, right: Spec): boolean => {
+  if (left.kind === 'table' || right.kind === 'table') return subjectOf(left) === subjectOf(right)
+  const isWithin = left.prefix.startsWith(right.prefix) || right.prefix.startsWith(left.prefix)
+  return left.bucket === right.bucket && isWithin
+}

@@ -1,0 +1,162 @@
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { json } from 'node:stream/consumers'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { BackfillRequest } from '../../shared/backfill/control.ts'
+import { type BackfillWorld, createBackfillWorld } from '../support/backfill-world.ts'
+import { runCli } from '../support/cli.ts'
+import { bucketName, noise } from '../support/weights-world.ts'
+
+/** Against a server that answers as Lambda's Invoke does, with the domain over memory behind it. */
+
+let dir: string
+let server: Server
+let world: BackfillWorld
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'lifeboat-backfill-'))
+  world = await createBackfillWorld()
+  await writeFile(join(dir, 'lifeboat.yml'), JSON.stringify(world.deps.weights.config))
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const asked = (await json(request)) as BackfillRequest
+    response.setHeader('content-type', 'application/json')
+    try {
+      response.end(JSON.stringify(await world.ask(asked)))
+    } catch (error) {
+      const { name, message } = error as Error
+      response.setHeader('x-amz-function-error', 'Unhandled')
+      response.end(JSON.stringify({ errorType: name, errorMessage: message, trace: [] }))
+    }
+  }
+  server = createServer((request, response) => void answer(request, response))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'test')
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'test')
+  vi.stubEnv('AWS_MAX_ATTEMPTS', '1')
+})
+afterEach(async () => {
+  vi.unstubAllEnvs()
+  server.closeAllConnections()
+  server.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+/** What the function does meanwhile happens while the command waits. */
+const cli = (...args: string[]) => runCli(['backfill', ...args], { cwd: dir, onWait: () => world.settle() })
+const fill = (count: number): void => {
+  for (let index = 0; index < count; index += 1)
+    world.world.source.put(bucketName, `old/${index}`, noise(3000, index + 1))
+  world.world.tick(60_000)
+}
+const url = `s3://${bucketName}/old/`
+
+describe('lifeboat backfill', () => {
+  test('objects: estimates, begins, follows and prints the account', async () => {
+    fill(5)
+    const { code, stdout, stderr } = await cli('objects', url)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/status {5}done/)
+    expect(stdout).toContain('5 object versions looked at: 5 done')
+    expect(stdout).toMatch(/cost {7}\$[\d.e-]+, estimated \$[\d.e-]+/)
+    expect(stderr).toContain('at list prices of')
+    expect(stderr).toMatch(/goes on by itself/)
+  })
+
+  test('a dry run begins nothing', async () => {
+    fill(5)
+    const { code, stdout } = await cli('objects', url, '--dry-run')
+    expect(code).toBe(0)
+    expect(stdout).toContain('looks at   5 object versions')
+    expect(stdout).toContain('(from a sample of 5 objects, 14.6 KiB)')
+    expect(world.messages).toEqual([])
+    const parsed = JSON.parse((await cli('objects', url, '--dry-run', '--json')).stdout) as Record<string, unknown>
+    expect(parsed).toMatchObject({ schema: 1, estimate: { read: 5, bytesRead: 15_000 } })
+  })
+
+  test('prices are taken from a file', async () => {
+    fill(1)
+    await writeFile(join(dir, 'prices.json'), '{"egressGb": 1000000}')
+    const { stdout } = await cli('objects', url, '--dry-run', '--prices', 'prices.json')
+    expect(stdout).toMatch(/egress \$3\.\d\d/)
+    expect(stdout).toContain('with your prices')
+    await writeFile(join(dir, 'prices.json'), '{"egress": 1}')
+    expect((await cli('objects', url, '--dry-run', '--prices', 'prices.json')).code).toBe(2)
+    expect((await cli('objects', url, '--prices', 'none.json')).code).toBe(2)
+  })
+
+  test('what cannot be brought in is listed, and is 1', async () => {
+    fill(2)
+    world.world.source.put(bucketName, 'old/cold', noise(10, 60), { storageClass: 'GLACIER' })
+    world.world.tick(60_000)
+    const { code, stdout, stderr } = await cli('objects', url)
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/s3:\/\/models\/old\/cold#\S+ {2}archived: restore it in S3/)
+    expect(stderr).toContain('1 thing could not be brought in')
+  })
+
+  test.each([
+    [['objects', 's3://models/none/'], 1, 'there is nothing of s3://models/none/'],
+    [['objects', 's3://models/none/', '--no-estimate'], 1, 'there is nothing under s3://models/none/'],
+    [['objects', 's3://foreign/x/'], 2, 'bucket foreign is not configured'],
+    [['objects', 'models'], 2, 'expected s3://BUCKET/PREFIX'],
+    [['table', 'others'], 4, 'there is no table others'],
+    [['table', 'features', '--segments', '99'], 2, '--segments'],
+    [['table', 'features', '--export', 'nowhere'], 2, 'expected s3://BUCKET/PREFIX/AWSDynamoDB/EXPORT-ID'],
+    [['show', 'none'], 4, 'there is no backfill none'],
+    [['pause', 'none'], 4, 'there is no backfill none'],
+    [['objects', 's3://models/', '--bytes-per-second', 'many'], 2, 'expected bytes'],
+  ])('%o ends with %i', async (args, expected, says) => {
+    const { code, stderr } = await cli(...args)
+    expect(stderr).toContain(says)
+    expect(code).toBe(expected)
+  })
+
+  test('a table: read units and rows; a second one joins', async () => {
+    for (let index = 0; index < 20; index += 1) world.put({ pk: { S: `p${index}` }, n: { N: '1' } })
+    const first = await cli('table', 'features', '--segments', '2', '--detach', '--json')
+    expect(first.code).toBe(0)
+    const { run } = JSON.parse(first.stdout) as { run: { id: string; limits: object } }
+    const { code, stdout, stderr } = await cli('table', 'features', '--segments', '2')
+    expect({ code, joined: stderr.includes(`backfill ${run.id} of the same is running already`) }).toEqual({
+      code: 0,
+      joined: true,
+    })
+    expect(stdout).toContain('20 items looked at: 20 done')
+  })
+
+  test('a table without a stream is refused', async () => {
+    world.put({ pk: { S: 'p' } })
+    delete world.about.streamArn
+    const dry = await cli('table', 'features', '--dry-run')
+    expect(dry.stdout).toContain('would be refused now: table features has no stream')
+    const { code, stderr } = await cli('table', 'features')
+    expect(code).toBe(1)
+    expect(stderr).toContain('has no stream that is enabled')
+  })
+
+  test('list, show, pause, resume, cancel', async () => {
+    fill(3)
+    const started = JSON.parse(
+      (await cli('objects', url, '--detach', '--json', '--bytes-per-second', '1M')).stdout,
+    ) as {
+      run: { id: string; limits: { bytes: number } }
+    }
+    const { id, limits } = started.run
+    expect(limits).toEqual({ bytes: 2 ** 20 })
+    expect((await cli('list')).stdout).toMatch(new RegExp(`${id} {2}running {2}s3://models/old/`))
+    expect((await cli('pause', id)).stdout).toContain('paused')
+    expect((await cli('objects', url, '--no-estimate')).code).toBe(1)
+    expect((await cli('resume', id)).stdout).toContain('running')
+    const cancelled = await cli('cancel', id)
+    expect(cancelled.code).toBe(0)
+    expect(cancelled.stdout).toMatch(/status {5}cancelled/)
+    expect(cancelled.stdout).toMatch(/where {6}the listing was left behind the start/)
+    expect((await cli('resume', id)).code).toBe(1)
+    expect((await cli('show', id)).stdout).toContain('reports/backfill/')
+  })
+})
