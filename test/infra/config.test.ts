@@ -60,6 +60,10 @@ const files: Record<string, string> = {
     ...base,
     stages: { prod: { replica: { bigtableInstance: 'prod-rows' }, tables: [table('features')] } },
   }),
+  'a region for each stage': stringify({
+    ...base,
+    stages: { prod: { source: { region: 'us-east-1' } }, dev: { source: { region: 'ap-southeast-1' } } },
+  }),
   'names that look like truth, time and numbers': tablesNamed([
     "'off'",
     '"yes"',

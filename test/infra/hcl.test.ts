@@ -7,7 +7,7 @@ import { historyDays } from '../../shared/features/as-of.ts'
 import { identities } from '../../tools/stack-settings.ts'
 import { policyProblems, schemaProblems } from './check-hcl.ts'
 import { readGoogleSchema } from './google-schema.ts'
-import { type Body, type Hcl, readHcl } from './hcl.ts'
+import { type Body, type Hcl, parseFile, readHcl } from './hcl.ts'
 
 const root = join(import.meta.dirname, '../..')
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
@@ -155,6 +155,45 @@ describe('the AWS side', () => {
     expect(used('roleName').toSorted()).toEqual(functions)
     expect(used('serviceAccount').toSorted()).toEqual(functions)
     expect(texts.join('\n').match(/RoleName: (?!\$\{file\(infra\/aws\/settings\.cjs\):identities\.)/g)).toBeNull()
+  })
+
+  /** Names of roles as config/main.tf makes them, in the order of roles.json. */
+  const namedByTerraform = (expression: string, stage: string, region: string): [string, string][] => {
+    const [, template = ''] = /: "([^"]+)" => identity/.exec(expression) ?? []
+    const values = { 'var.stage': stage, 'local.source.region': region }
+    return named.map(([name, identity]) => {
+      const all: Record<string, string> = { ...values, function: name }
+      return [template.replaceAll(/\$\{([\w.]+)\}/g, (_, variable: string) => all[variable] ?? '?'), identity]
+    })
+  }
+  const [locals] = parseFile('config/main.tf')['locals'] as Body[]
+  const places = [
+    ['dev', 'us-east-1'],
+    ['prod', 'eu-west-1'],
+    ['a-stage-with-dashes', 'ap-southeast-1'],
+    ['s'.repeat(20), 'us-west-2'],
+  ] as const
+  const namedByFunctions = (stage: string, region: string): [string, string][] => {
+    const there = { ...config, source: { ...config.source, region } }
+    return Object.values(identities(there, stage)).map(({ roleName, serviceAccount }) => [
+      roleName,
+      serviceAccount.replace(/@.*/, ''),
+    ])
+  }
+
+  // test/infra/config.test.ts has Terraform itself evaluate the same.
+  test.for(places)('stage %s in %s: the pool is bound to the very names of the roles', ([stage, region]) => {
+    const terraform = namedByTerraform(String(locals?.['aws_roles']), stage, region)
+    expect(terraform.toSorted()).toEqual(namedByFunctions(stage, region).toSorted())
+  })
+
+  test('another order of its parts would be seen', () => {
+    const swapped = String(locals?.['aws_roles']).replace(
+      '${var.stage}-${local.source.region}',
+      '${local.source.region}-${var.stage}',
+    )
+    expect(swapped).not.toBe(locals?.['aws_roles'])
+    expect(namedByTerraform(swapped, 'prod', 'eu-west-1')[0]?.[0]).toMatch(/^lifeboat-eu-west-1-prod-/)
   })
 
   // https://cloud.google.com/iam/docs/workload-identity-federation says 127 bytes of google.subject.
