@@ -93,8 +93,11 @@ export const reasons: Record<string, string> = {
   'lifeboat-committer storage.objects.list': 'finds by name what an earlier attempt or another plan wrote',
   'lifeboat-committer storage.objects.update': 'takes the mark of the collector off a body that a new manifest names',
   'lifeboat-committer storage.objects.setRetention': 'sets and extends the retention of what a manifest names',
-  'lifeboat-rows storage.objects.create': 'a copy of the configuration, once for each content',
-  'lifeboat-observer storage.objects.create': 'a heartbeat every minute',
+  'lifeboat-rows storage.objects.create':
+    'a copy of the configuration, once for each content; the owner record, where there is none',
+  'lifeboat-rows storage.objects.get': 'whose replica this is (owner.json), before anything is written',
+  'lifeboat-observer storage.objects.create': 'a heartbeat every minute; the owner record, where there is none',
+  'lifeboat-observer storage.objects.get': 'whose replica this is (owner.json), before anything is written',
   'bigtable.tables.readRows': 'rows and their history',
   'bigtable.tables.mutateRows': 'the row and its history, by conditional writes',
   'lifeboat-rows bigtable.tables.readRows': 'a conditional write reads the version that is there; comparisons read all',
