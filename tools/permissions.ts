@@ -47,7 +47,7 @@ export const readSources = async (): Promise<Sources> => {
       template,
       stage,
       identities: JSON.parse(read('infra/gcp/roles.json')) as Sources['identities'],
-      terraform: readHcl().resource as Sources['terraform'],
+      terraform: readHcl().resource,
       ...(doctor && { doctor }),
     }
   } finally {

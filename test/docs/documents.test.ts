@@ -1,41 +1,24 @@
-import { execFile } from 'node:child_process'
 import { existsSync, globSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
-import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { parameterNames } from '../../tools/deploy-checks.ts'
-import { findTool } from '../support/tools.ts'
 import { checkOf, unknownNames } from './commands.ts'
 import {
   anchorsOf,
-  type Command,
   commandsIn,
+  commandsOf,
   fencesOf,
   filesNamedIn,
+  instructions,
   linksOf,
   readDocument,
   root,
-  withoutFences,
 } from './markdown.ts'
 
 /** What documents tell people to type and to open is there. */
 
 const documents = globSync(['*.md', 'docs/**/*.md', 'infra/**/*.md', 'events/*.md'], { cwd: root }).toSorted()
-/** Where everything in code that looks like a command is one. */
-const instructions = ['README.md', 'CONTRIBUTING.md', 'docs/deploy.md', 'docs/runbook.md', 'infra/gcp/README.md']
-
-const inline = (text: string): Command[] =>
-  [...withoutFences(text).matchAll(/`((?:npx |npm |lifeboat |terraform |gcloud )[^`]+)`/g)].flatMap(([, code = '']) =>
-    commandsIn(code),
-  )
-const commandsOf = (text: string): Command[] => [
-  ...fencesOf(text)
-    .filter(({ language }) => language === 'sh')
-    .flatMap((fence) => commandsIn(fence.text)),
-  ...inline(text),
-]
-
 const problemsOf = async (text: string): Promise<string[]> => {
   const found = await Promise.all(
     commandsOf(text).map(async (words) => {
@@ -163,77 +146,4 @@ describe('costs in docs/deploy.md', () => {
     expect(text).toContain(`| **all** | | | **${sum(lines)}** | |`)
     expect(text).toContain(`| **without tables** | | | **${sum(lines.filter(({ tables }) => !tables))}** | |`)
   })
-})
-
-/** Tools that say themselves whether they know a command. */
-const all = instructions.flatMap((document) => commandsOf(readDocument(document)))
-const of = (tool: string): Command[] => {
-  const texts = new Set(all.filter(([name]) => name === tool).map((words) => JSON.stringify(words)))
-  return [...texts].map((text) => JSON.parse(text) as Command)
-}
-const run = async (file: string, words: readonly string[]): Promise<string> => {
-  const { PATH, HOME } = process.env
-  const env = { PATH, HOME, AWS_DEFAULT_REGION: 'us-east-1', AWS_PAGER: '', AWS_EC2_METADATA_DISABLED: 'true' }
-  try {
-    return (await promisify(execFile)(file, words, { env, timeout: 60_000 })).stdout
-  } catch (error) {
-    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
-    return `failed: ${stdout}${stderr}`
-  }
-}
-
-const aws = findTool('aws')
-describe.skipIf(!aws)('aws', () => {
-  /** It parses everything and calls nothing. */
-  const dry = async ([, ...words]: Command): Promise<string> => {
-    const given = words.map((word) => word.replace(/^file:\/\/.*/, '{}'))
-    return run(aws!, [...given, '--generate-cli-skeleton', 'output'])
-  }
-  // Of `s3` and `wait` there is no skeleton: they would call.
-  const checked = of('aws').filter(([, service, verb]) => service !== 's3' && verb !== 'wait')
-
-  test('knows every command of the documents', async () => {
-    expect(checked.length).toBeGreaterThan(5)
-    for (const words of checked) {
-      const said = await dry(words)
-      expect({ words, said }).toEqual({
-        words,
-        said: expect.not.stringMatching(/usage:|Unknown options|Invalid choice/),
-      })
-    }
-  }, 120_000)
-
-  test('would not know another', async () => {
-    expect(await dry(['aws', 's3api', 'put-bucket-versionin'])).toContain('usage:')
-    expect(await dry(['aws', 'sns', 'subscribe', '--topic-arn', 'a', '--protocol', 'email', '--nope', 'x'])).toContain(
-      'usage:',
-    )
-  }, 60_000)
-})
-
-const gcloud = findTool('gcloud')
-describe.skipIf(!gcloud)('gcloud', () => {
-  /** Its options are global ones, or in its help. */
-  const problem = async ([, ...words]: Command): Promise<string | undefined> => {
-    const at = words.findIndex((word) => !/^[a-z][a-z-]*$/.test(word))
-    const verbs = at < 0 ? words : words.slice(0, at)
-    const help = await run(gcloud!, [...verbs, '--help'])
-    if (help.startsWith('failed')) return help
-    const options = words.filter((word) => word.startsWith('--')).map((word) => word.replace(/=.*$/, ''))
-    const unknown = options.filter((option) => !help.includes(option))
-    return unknown.length === 0 ? undefined : `no ${unknown.join(', ')}`
-  }
-  // Components that are installed apart are not known without them.
-  const checked = of('gcloud').filter(([, first]) => first !== 'beta' && first !== 'alpha')
-
-  test('knows every command of the documents', async () => {
-    expect(checked.length).toBeGreaterThan(3)
-    const problems = await Promise.all(checked.map(async (words) => [words, await problem(words)] as const))
-    expect(problems.filter(([, found]) => found !== undefined)).toEqual([])
-  }, 120_000)
-
-  test('would not know another', async () => {
-    expect(await problem(['gcloud', 'services', 'enabel', 'x.googleapis.com'])).toContain('failed')
-    expect(await problem(['gcloud', 'services', 'enable', 'x.googleapis.com', '--nope'])).toBe('no --nope')
-  }, 60_000)
 })

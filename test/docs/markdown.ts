@@ -63,3 +63,17 @@ export const filesNamedIn = (text: string): string[] =>
   [...text.matchAll(/(?<![\w./-])(?:cli|docs|functions|infra|local|shared|test|tools)\/[\w./-]+\.[a-z]+\b/g)].map(
     ([file]) => file,
   )
+
+/** Where everything in code that looks like a command is one. */
+export const instructions = ['README.md', 'CONTRIBUTING.md', 'docs/deploy.md', 'docs/runbook.md', 'infra/gcp/README.md']
+
+const inline = (text: string): Command[] =>
+  [...withoutFences(text).matchAll(/`((?:npx |npm |lifeboat |terraform |gcloud )[^`]+)`/g)].flatMap(([, code = '']) =>
+    commandsIn(code),
+  )
+export const commandsOf = (text: string): Command[] => [
+  ...fencesOf(text)
+    .filter(({ language }) => language === 'sh')
+    .flatMap((fence) => commandsIn(fence.text)),
+  ...inline(text),
+]

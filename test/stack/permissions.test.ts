@@ -47,9 +47,10 @@ test('every function, identity and condition is in it', () => {
     expect(text).toContain(`| ${condition} |`)
 })
 
+const count = (type: string): number =>
+  Object.values(sources.template.Resources).filter(({ Type }) => Type === type).length
+
 test('docs/deploy.md counts the alarms that there are', () => {
-  const count = (type: string): number =>
-    Object.values(sources.template.Resources).filter(({ Type }) => Type === type).length
   const text = readFileSync(join(import.meta.dirname, '../../docs/deploy.md'), 'utf8')
   expect(text).toContain(`| CloudWatch, alarms | ${count('AWS::CloudWatch::Alarm')} alarms |`)
   expect(text).toContain(`| CloudWatch, composite alarms | ${count('AWS::CloudWatch::CompositeAlarm')} alarms |`)
