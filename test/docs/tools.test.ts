@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findTool } from '../support/tools.ts'
 import { type Command, commandsOf, instructions, readDocument } from './markdown.ts'
 
@@ -15,7 +15,10 @@ const typed = (tool: string): Command[] => {
   return [...texts].map((text) => JSON.parse(text) as Command)
 }
 /** Both write into the home folder. */
-const home = mkdtempSync(join(tmpdir(), 'lifeboat-documents-'))
+let home: string
+beforeAll(() => {
+  home = mkdtempSync(join(tmpdir(), 'lifeboat-documents-'))
+})
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 const run = async (file: string, words: readonly string[]): Promise<string> => {
@@ -43,7 +46,7 @@ describe.skipIf(!aws)('aws', () => {
   test('knows every command of the documents', async () => {
     expect(checked.length).toBeGreaterThan(5)
     // Of some answers that it makes up it then says itself that their values are too small.
-    const refused = /usage:|Unknown options|Invalid choice|Error parsing|Unknown parameter|Invalid type/
+    const refused = /usage:|Unknown options|Invalid choice|Error parsing/
     for (const words of checked) {
       const said = await dry(words)
       expect({ words, said }).toEqual({
@@ -56,16 +59,8 @@ describe.skipIf(!aws)('aws', () => {
   test('would not know another', async () => {
     expect(await dry(['aws', 's3api', 'put-bucket-versionin'])).toContain('usage:')
     expect(
-      await dry([
-        'aws',
-        'dynamodb',
-        'update-table',
-        '--table-name',
-        'x',
-        '--stream-specification',
-        'StreamEnable=true',
-      ]),
-    ).toMatch(/usage:|Unknown parameter|Error parsing/)
+      await dry(['aws', 'sns', 'subscribe', '--topic-arn', 'a', '--protocol', 'email', '--attributes', '{']),
+    ).toContain('Error parsing')
     expect(await dry(['aws', 'sns', 'subscribe', '--topic-arn', 'a', '--protocol', 'email', '--nope', 'x'])).toContain(
       'usage:',
     )
