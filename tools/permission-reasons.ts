@@ -20,6 +20,8 @@ export const reasons: Record<string, string> = {
   'commitObject Send sqs:SendMessage':
     'what the sweep finds undone: segments are sent again, objects are planned again',
   'validate Send sqs:SendMessage': 'what is missing or wrong in the replica is planned again',
+  'backfill Send sqs:SendMessage':
+    'the segments of an object of a backfill, on the queue of backfills; the message by which it calls itself on',
   'reconcile Send sqs:SendMessage': 'what no event announced is planned',
   'DeadCalls sqs:SendMessage': 'Lambda writes there, as this role, the call that failed three times',
 
@@ -98,6 +100,7 @@ export const reasons: Record<string, string> = {
   'lifeboat-rows storage.objects.get': 'whose replica this is (owner.json), before anything is written',
   'lifeboat-observer storage.objects.create': 'a heartbeat every minute; the owner record, where there is none',
   'lifeboat-observer storage.objects.get': 'whose replica this is (owner.json), before anything is written',
+  'lifeboat-backfill storage.objects.create': 'plans of what it found, and the account of a backfill, each once',
   'bigtable.tables.readRows': 'rows and their history',
   'bigtable.tables.mutateRows': 'the row and its history, by conditional writes',
   'lifeboat-rows bigtable.tables.readRows': 'a conditional write reads the version that is there; comparisons read all',

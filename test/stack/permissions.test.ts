@@ -90,9 +90,9 @@ describe('a change shows', () => {
 
   test('a reason that nothing needs', () => {
     const { unused } = changed((copy) => {
-      statement(copy, 'CompareRowsRole', 'ReadItems').Action = ['dynamodb:DescribeTable', 'dynamodb:GetItem']
+      statement(copy, 'MeasureLagRole', 'CountMessages').Action = []
     })
-    expect(unused).toEqual(['dynamodb:Scan'])
+    expect(unused).toEqual(['CountMessages sqs:GetQueueAttributes'])
   })
 
   test('another resource', () => {
