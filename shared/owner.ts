@@ -82,7 +82,7 @@ export const createOwnerCheck = (options: ClaimOptions): OwnerCheck => {
     if (isSameDeployment(owner, deployment)) return
     throw new DeniedError(
       `the replica ${place} belongs to ${describeDeployment(owner)} since ${owner.claimedAt}, and this is ${describeDeployment(deployment)}: ` +
-        'use another bucket or replica.prefix, or hand it over as docs/runbook.md says (owner-record)',
+        'use another bucket or replica.prefix, or hand it over as docs/runbook.md says (The owner record)',
     )
   }
   let known: Promise<void> | undefined

@@ -81,7 +81,7 @@ const ownerCheck = ({ facts, config, stage }: ReplicaDeps): Check => ({
     if (isSameDeployment(owner, deploymentOf(config, stage))) return ok(`since ${owner.claimedAt}`)
     return finding(
       `it belongs to ${describeDeployment(owner)} since ${owner.claimedAt}`,
-      'another bucket, replica.prefix or --stage; or hand it over: docs/runbook.md, owner-record',
+      'another bucket, replica.prefix or --stage; or hand it over: docs/runbook.md, "The owner record"',
     )
   },
 })

@@ -233,7 +233,7 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
       {
         outcome: 'finding',
         detail: expect.stringMatching(/^it belongs to stage prod of AWS account 111122223333/),
-        fix: expect.stringContaining('owner-record'),
+        fix: expect.stringContaining('The owner record'),
       },
     ])
   })

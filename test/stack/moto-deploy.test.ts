@@ -176,7 +176,7 @@ describe.skipIf(!program)('on moto', () => {
   it('has the event sources with every setting', async () => {
     const { EventSourceMappings = [] } = await lambda.send(new ListEventSourceMappingsCommand())
     const of = (source: string) => EventSourceMappings.find(({ EventSourceArn }) => EventSourceArn?.includes(source))
-    expect(EventSourceMappings).toHaveLength(4)
+    expect(EventSourceMappings).toHaveLength(6)
     const common = { FunctionResponseTypes: ['ReportBatchItemFailures'], State: 'Enabled' }
     const batch = {
       ...common,
@@ -190,6 +190,13 @@ describe.skipIf(!program)('on moto', () => {
       BatchSize: 1,
       ScalingConfig: { MaximumConcurrency: 50 },
     })
+    const own = (name: string) => EventSourceMappings.find(({ EventSourceArn }) => EventSourceArn?.endsWith(`:${name}`))
+    for (const [name, most] of [['backfill', 32] as const, ['backfill-segments', 10] as const])
+      expect(own(`lifeboat-prod-${name}`)).toMatchObject({
+        ...common,
+        BatchSize: 1,
+        ScalingConfig: { MaximumConcurrency: most },
+      })
     const stream = {
       ...common,
       StartingPosition: 'TRIM_HORIZON',
