@@ -194,11 +194,22 @@ test.each(names)(
   '%s does not start with an emulator in a deployed stage',
   async (bundle) => {
     const program = `await import('./functions/${bundle}.mjs')`
-    const queues = ['OBJECTS', 'SEGMENTS', 'OBJECTS_DEAD', 'SEGMENTS_DEAD'].map((name) => [
-      `${name}_QUEUE_URL`,
-      'http://127.0.0.1:9/1/q',
-    ])
-    const env = { STAGE: 'prod', LEDGER_TABLE: 'ledger', ...(Object.fromEntries(queues) as Record<string, string>) }
+    const queues = [
+      'OBJECTS',
+      'SEGMENTS',
+      'OBJECTS_DEAD',
+      'SEGMENTS_DEAD',
+      'BACKFILL',
+      'BACKFILL_SEGMENTS',
+      'BACKFILL_DEAD',
+    ].map((name) => [`${name}_QUEUE_URL`, 'http://127.0.0.1:9/1/q'])
+    const env = {
+      STAGE: 'prod',
+      LEDGER_TABLE: 'ledger',
+      GCP_WIF_AUDIENCE:
+        '//iam.googleapis.com/projects/1234/locations/global/workloadIdentityPools/lifeboat/providers/aws',
+      ...(Object.fromEntries(queues) as Record<string, string>),
+    }
     await expect(
       runBundle(
         buildDir,
