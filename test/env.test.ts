@@ -15,6 +15,7 @@ const deployed = {
   LEDGER_TABLE: 'ledger',
   OBJECTS_QUEUE_URL: 'https://sqs/objects',
   SEGMENTS_QUEUE_URL: 'https://sqs/segments',
+  BACKFILL_SEGMENTS_QUEUE_URL: 'https://sqs/backfill-segments',
   OBJECTS_DEAD_QUEUE_URL: 'https://sqs/objects-dead',
   SEGMENTS_DEAD_QUEUE_URL: 'https://sqs/segments-dead',
   QUARANTINE_BUCKET: 'quarantine',

@@ -11,7 +11,7 @@ import {
   type OwnerStore,
   readOwner,
 } from '../shared/owner.ts'
-import { toBytes } from '../shared/weights/manifest.ts'
+import { formatVersion, toBytes } from '../shared/weights/manifest.ts'
 
 const mine: Deployment = { source: { account: '111122223333', region: 'eu-west-1' }, stage: 'prod' }
 const now = Date.parse('2026-05-01T10:00:00Z')
@@ -30,7 +30,7 @@ describe('the owner record', () => {
     expect(store.names()).toEqual([ownerName])
     expect(await readOwner(store)).toEqual({
       format: 'lifeboat/owner',
-      formatVersion: '1.0',
+      formatVersion,
       ...mine,
       claimedAt: '2026-05-01T10:00:00.000Z',
     })

@@ -35,6 +35,7 @@ const replicateAlone = async (environment: Record<string, string>, keys: string[
     LEDGER_TABLE: 'none',
     OBJECTS_QUEUE_URL: 'http://127.0.0.1/none',
     SEGMENTS_QUEUE_URL: 'http://127.0.0.1/none',
+    BACKFILL_SEGMENTS_QUEUE_URL: 'http://127.0.0.1/none',
     GCP_SERVICE_ACCOUNT: 'lifeboat-writer',
   }
   const args = ['--disable-warning=ExperimentalWarning', aloneEntry, bucket, JSON.stringify(keys)]
