@@ -1,4 +1,4 @@
-import { CorruptError, InvalidInputError, LifeboatError, SupersededError } from '../errors.ts'
+import { isRetryable, SupersededError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
 import { discard } from './buffers.ts'
 import { sha256Hex } from './codec.ts'
@@ -7,7 +7,7 @@ import type { WeightsDeps } from './deps.ts'
 import { ancestorsOf } from './lineage.ts'
 import { type ChunkRef, type ObjectManifest, parseRecord, tensorsPartSchema, type TensorsPart } from './manifest.ts'
 import { elementOf } from './planes.ts'
-import { chunksOfParts } from './read.ts'
+import { chunkParts, chunksOfParts } from './read.ts'
 import { readRange } from './source-range.ts'
 import { bodyName, type Hints, idHex, readPart } from './store.ts'
 
@@ -50,12 +50,9 @@ const chunksAt = async (
   manifest: ObjectManifest,
   offsets: ReadonlySet<number>,
 ): Promise<Map<number, ChunkRef>> => {
-  const wanted = [...offsets]
   const found = new Map<number, ChunkRef>()
-  for (const part of manifest.parts) {
-    if (!wanted.some((offset) => offset >= part.offset && offset < part.offset + part.size)) continue
+  for await (const part of chunkParts(store, manifest.parts, [...offsets]))
     for await (const { ref, offset } of chunksOfParts(store, [part])) if (offsets.has(offset)) found.set(offset, ref)
-  }
   return found
 }
 
@@ -119,8 +116,8 @@ export const findBases = async (
       left = await lookThrough(deps.store, manifest, left, bases)
     }
   } catch (error) {
-    if (!(error instanceof CorruptError || error instanceof InvalidInputError)) throw error
-    deps.telemetry.log('warn', `no further bases: ${error.message}`, { stage: 'copy', parent })
+    if (isRetryable(error)) throw error
+    deps.telemetry.log('warn', `no further bases: ${String(error)}`, { stage: 'copy', parent })
   }
   return bases
 }
@@ -137,10 +134,9 @@ export const readBaseOf = async (deps: WeightsDeps, before: Before): Promise<Hin
   try {
     plain = await readRange(deps.source, { bucket, key, versionId, etag }, place.offset, place.offset + ref.length)
   } catch (error) {
-    if (error instanceof SupersededError) return undefined
-    // Archived, or under a key that is denied by now: nothing that keeps the new version waiting.
-    if (!(error instanceof LifeboatError) || error.retryable) throw error
-    deps.telemetry.log('warn', `not a base: ${error.message}`, { stage: 'copy' })
+    // Gone, archived, under a key that is denied by now, or not to be had: nothing that keeps the new version waiting.
+    if (!(error instanceof SupersededError))
+      deps.telemetry.log('warn', `not a base: ${String(error)}`, { stage: 'copy' })
     return undefined
   }
   if (sha256Hex(plain) === idHex(ref.id)) return { ref: baseRefOf(ref), plain }

@@ -6,6 +6,7 @@ import { chunksOf } from './chunker.ts'
 import { replan, supersede } from './close.ts'
 import { type Cut, cutsAtTensors, cutsWithin } from './cut.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
+import { asHint } from './hint.ts'
 import { readIdentical } from './identical.ts'
 import type { Identical, ObjectRow } from './ledger.ts'
 import {
@@ -155,9 +156,11 @@ const takeOver = async (
   identical: Identical,
 ): Promise<CopyOutcome> => {
   const { traceId, planId, offset, size, index } = message
-  const manifest = await readIdentical(deps, identical)
-  const parts = await toArray(chunkParts(deps.store, manifest?.parts ?? []))
-  const part = parts.find((one) => one.offset === offset && one.size === size)
+  const part = await asHint(deps, 'not taken over', async () => {
+    const manifest = await readIdentical(deps, identical)
+    const parts = await toArray(chunkParts(deps.store, manifest?.parts ?? [], [offset]))
+    return parts.find((one) => one.offset === offset && one.size === size)
+  })
   if (!part) {
     await replan(deps, row)
     return 'replanned'

@@ -15,6 +15,9 @@ const plainTypes: ReadonlyMap<number, { dtype: string; bytes: number }> = new Ma
   [30, { dtype: 'BF16', bytes: 2 }],
 ])
 
+/** What the header's parser holds at once is bounded by it, in either order of bytes. */
+const tensorsMax = 100_000n
+
 type Entry = { name: string; type: number; shape: number[]; start: number }
 
 /** Blocks of quantised elements: where they end is taken from where the next tensor begins. */
@@ -33,6 +36,9 @@ const tensorOf = (entry: Entry, next: number, isLittleEndian: boolean): Tensor |
  * cut short or contradicts itself is refused with a reason.
  */
 export const readGguf = async (size: number, read: ReadRange): Promise<Layout | Refusal> => {
+  const counts = Buffer.from(await read(0, Math.min(size, 24)))
+  if (counts.length === 24 && counts.readBigUInt64LE(8) > tensorsMax)
+    return { ok: false, reason: `the GGUF header claims more than ${tensorsMax} tensors` }
   let lost: unknown
   // The parser reads by ranges of HTTP; what it asks for is read from the object instead.
   const ranged = async (_url: unknown, init?: RequestInit): Promise<Response> => {

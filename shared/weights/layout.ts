@@ -24,11 +24,13 @@ export const laidOut = (
   tensors: readonly Tensor[],
   size: number,
 ): Layout | Refusal => {
+  if (!(Number.isSafeInteger(dataStart) && dataStart >= 0 && dataStart <= size))
+    return { ok: false, reason: `its data would begin at byte ${dataStart} of ${size}` }
   const tiles: Tensor[] = []
   let covered = dataStart
   for (const tensor of tensors.toSorted((a, b) => a.start - b.start || a.end - b.end)) {
     const { name, start, end } = tensor
-    if (!(start >= covered && end >= start))
+    if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= covered && end >= start))
       return { ok: false, reason: `the tensor ${JSON.stringify(name)} at byte ${start} overlaps what is before it` }
     if (start > covered) tiles.push(gap(covered, start))
     tiles.push(tensor)

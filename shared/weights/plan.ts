@@ -3,6 +3,7 @@ import { UnavailableError } from '../errors.ts'
 import type { SourceObject } from '../ports.ts'
 import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
 import type { WeightsDeps } from './deps.ts'
+import { asHint } from './hint.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
 import type { Check, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
 import { parentOf } from './lineage.ts'
@@ -155,13 +156,14 @@ export const planObject = async (
   // What a backfill began stays its own, whatever asks for its plan again.
   const broughtBy = before?.state === 'copying' ? before.backfill : backfill
   // Another attempt, or a repair, reads what an earlier plan took over.
-  const isPlain = number === 0 && !mending
-  const shape =
-    (isPlain && (await shapeOfIdentical(deps, object, check))) ||
-    (await shapeOf(distrusting(deps, mending), object, traceId))
+  const identical = number === 0 && !mending ? await shapeOfIdentical(deps, object, check) : undefined
+  const shape = identical ?? (await shapeOf(distrusting(deps, mending), object, traceId))
   const release = releaseOf(rule, object.key)
   // What is mended stands alone: what is wrong may be a base.
-  const parent = shape.tensors.length > 0 && !mending ? await parentOf(deps, rule, object, release) : undefined
+  const parent =
+    shape.tensors.length > 0 && !mending
+      ? await asHint(deps, 'no parent', () => parentOf(deps, rule, object, release))
+      : undefined
   const segments = countOf(shape.segments())
   const row: ObjectRow = {
     traceId,

@@ -14,12 +14,22 @@ import { bodyName, idHex, readPart } from './store.ts'
 
 /** Reading an object from the replica alone: manifest, parts, chunks. */
 
-/** The parts that list chunks, in order, through index parts however deep. */
-export async function* chunkParts(store: BlobStore, parts: readonly PartRef[]): AsyncGenerator<PartRef> {
+/**
+ * The parts that list chunks, in order, through index parts however deep; with `offsets`, those alone that one of these
+ * bytes lies in, and no index is read for the others.
+ */
+export async function* chunkParts(
+  store: BlobStore,
+  parts: readonly PartRef[],
+  offsets?: readonly number[],
+): AsyncGenerator<PartRef> {
   for (const part of parts) {
+    if (offsets && !offsets.some((offset) => offset >= part.offset && offset < part.offset + part.size)) continue
     if (part.kind === 'chunks') yield part
-    else
-      yield* chunkParts(store, parseRecord(indexPartSchema, bodyName(part, 'part'), await readPart(store, part)).parts)
+    else {
+      const index = parseRecord(indexPartSchema, bodyName(part, 'part'), await readPart(store, part))
+      yield* chunkParts(store, index.parts, offsets)
+    }
   }
 }
 

@@ -27,6 +27,19 @@ describe('createS3Source', () => {
   })
 })
 
+describe('translateAwsError', () => {
+  it.each([
+    ['KMS.DisabledException', 400, DeniedError],
+    ['KMS.ThrottlingException', 400, Error],
+    ['KMS.KMSInternalException', 500, UnavailableError],
+  ])('takes %s with %i for what it is', (name, httpStatusCode, kind) => {
+    const error = Object.assign(new Error('no'), { name, $metadata: { httpStatusCode } })
+    const translated = translateAwsError(error, 'read')
+    expect(translated).toBeInstanceOf(kind)
+    expect(translated instanceof DeniedError).toBe(kind === DeniedError)
+  })
+})
+
 describe('transact', () => {
   it.each(['TransactionConflict', 'ThrottlingError', 'ProvisionedThroughputExceeded'])(
     'tries again what was cancelled by %s',

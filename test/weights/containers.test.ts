@@ -57,6 +57,18 @@ describe('a GGUF file', () => {
     }
   })
 
+  it('is refused where its alignment, or the number of its tensors, is no real one', async () => {
+    const aligned = Buffer.from(file)
+    aligned.writeUInt32LE(2 ** 31, file.indexOf('general.alignment') + 'general.alignment'.length + 4)
+    expect(await layoutOf('m.gguf', aligned)).toMatchObject({ ok: false })
+    const many = Buffer.from(file)
+    many.writeBigUInt64LE(100_001n, 8)
+    expect(await layoutOf('m.gguf', many)).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining('100000') as string,
+    })
+  })
+
   it('is refused where it is none', async () => {
     expect(await layoutOf('m.gguf', Buffer.from('not a model'))).toMatchObject({ ok: false })
   })
@@ -126,6 +138,29 @@ describe('the pipeline', () => {
     world.publish(key, body)
     await expectHealed(world, body)
     expect(world.rows()[0]).toMatchObject({ cutter, warnings: [] })
+  })
+
+  it('carries a file whose tensor index no reader would take as opaque bytes', async () => {
+    const world = createWorld({})
+    // Within what a header may have (32 MiB), and more than a part of the index may: its shapes take four times as much there.
+    const shape = Array.from({ length: 64 }, () => 0)
+    const tensors = Array.from({ length: 5000 }, (_, index) => [
+      `${index} ${'n'.repeat(6390)}`,
+      { dtype: 'U8', shape, data_offsets: [0, 0] },
+    ])
+    const json = Buffer.from(
+      JSON.stringify({ ...Object.fromEntries(tensors), x: { dtype: 'U8', shape: [4], data_offsets: [0, 4] } }),
+    )
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64LE(BigInt(json.length))
+    const body = Buffer.concat([length, json, Buffer.alloc(4)])
+    world.publish('llama/v1/m.safetensors', body)
+    expect(await world.run()).toEqual([])
+    expect(world.rows()[0]).toMatchObject({
+      cutter: gearCutter,
+      state: 'protected',
+      warnings: ['copied as an opaque file: names or shapes of its tensors are no real ones'],
+    })
   })
 
   it('carries one that is cut short as opaque bytes, and says why', async () => {

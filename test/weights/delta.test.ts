@@ -128,6 +128,38 @@ describe('a version of which every tensor was tuned', () => {
     expect((await world.restore(two)).equals(floatFile(second))).toBe(true)
   })
 
+  it('stands alone where a writer that may not list is denied the manifest of the version before', async () => {
+    const world = createWorld({ retentionDays: 0 })
+    const one = await release(world, 'v1', first)
+    const { store } = world.deps
+    world.deps.store = {
+      ...store,
+      read: async (name, options) => {
+        if (name === nameOf(one)) throw new DeniedError(`${name}: no storage.objects.list`)
+        return store.read(name, options)
+      },
+    }
+    const two = await release(world, 'v2', second, { marker: '_SUCCESS' })
+    expect((await refsOf(world, two)).map(({ base }) => base)).toEqual([null, null, null, null, null])
+  })
+
+  it.each([
+    ['denied', new DeniedError('KMS.DisabledException')],
+    ['answered with an error of no known kind', new Error('400')],
+  ])('is planned although the list of its publisher is %s', async (_what, error) => {
+    const world = createWorld()
+    const { source } = world.deps
+    world.deps.source = {
+      ...source,
+      head: async (ref) => {
+        if (ref.key.endsWith('_PUBLISH.json')) throw error
+        return source.head(ref)
+      },
+    }
+    const one = await release(world, 'v1', first)
+    expect(one.state).toBe('protected')
+  })
+
   it('of the same key is against the version of it that was sealed last', async () => {
     const world = createWorld({ release: { path: '{model}/**' } })
     const publish = async (model: FloatModel): Promise<ObjectManifest> => {

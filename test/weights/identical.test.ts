@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { DeniedError } from '../../shared/errors.ts'
 import { createWorld, noise, safetensorsOf, type World } from '../support/weights-world.ts'
 
 /** A rename, a copy or a re-upload that a SHA-256 of S3's proves is committed without a read. */
@@ -90,6 +91,26 @@ describe('an object whose SHA-256 is that of a protected one', () => {
       expect((await manifestOf(counted.world, second)).state).toBe('protected')
       expect(counted.readsOf()).toBeGreaterThan(4)
     }
+  })
+
+  it('is read where a writer that may not list is denied what is missing', async () => {
+    const counted = createCounted({ retentionDays: 0 })
+    const { world } = counted
+    world.publish(first, body, sha256)
+    expect(await world.run()).toEqual([])
+    world.store.remove(world.names('objects/')[0]!)
+    const { store } = world.deps
+    world.deps.store = {
+      ...store,
+      read: async (name, options) => {
+        const bytes = await store.read(name, options)
+        if (!bytes) throw new DeniedError(`${name}: no storage.objects.list`)
+        return bytes
+      },
+    }
+    world.publish(second, body, sha256)
+    expect(await world.run()).toEqual([])
+    expect((await manifestOf(world, second)).state).toBe('protected')
   })
 
   it('is read where the manifest goes between plan and copy', async () => {

@@ -42,7 +42,9 @@ export const translateAwsError = (error: unknown, operation: string): Error => {
   const name = failure.name ?? 'Error'
   const message = `${operation}: ${name}: ${failure.message ?? ''}`
   const options = { cause: error }
-  if (deniedNames.has(name) || status === 401 || status === 403)
+  // A key that is disabled, pending deletion or gone.
+  const isKeyRefused = status === 400 && name.startsWith('KMS.') && !/throttl/i.test(name)
+  if (deniedNames.has(name) || isKeyRefused || status === 401 || status === 403)
     return new DeniedError(`${message} (check the function's role and the key policy)`, options)
   if (status === 404 || name === 'NoSuchKey' || name === 'NoSuchVersion' || name === 'NotFound')
     return new NotFoundError(message, options)
