@@ -97,7 +97,9 @@ const lookAtAll = async (
       })
       await deps.chunks.forget(idHex(missing.id))
       await deps.segments.reopen(segment)
-      await deps.workQueue.send([{ ...segmentMessage(row, segment), compare: true }])
+      const message = segmentMessage(row, segment)
+      const distrusted = [...(message.distrusted ?? []), ...(missing.isWrong ? [idHex(missing.id)] : [])]
+      await deps.workQueue.send([{ ...message, compare: true, ...(distrusted.length > 0 ? { distrusted } : {}) }])
       return 'reopened'
     }
   }

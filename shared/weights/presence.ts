@@ -1,5 +1,5 @@
 import { mapInOrder } from '../bounded.ts'
-import { ConflictError, NotFoundError } from '../errors.ts'
+import { ConflictError, CorruptError, NotFoundError } from '../errors.ts'
 import type { BlobStat } from '../ports.ts'
 import type { WeightsDeps } from './deps.ts'
 import { type ChunkRef, chunksPartSchema, type PartRef, parseRecord } from './manifest.ts'
@@ -65,11 +65,22 @@ const missingChunk = async (deps: WeightsDeps, chunks: readonly ChunkRef[]): Pro
   return undefined
 }
 
-/** What is missing of one part and the chunks that it lists, or undefined when all of it is kept. */
-export const missingOf = async (deps: WeightsDeps, part: PartRef): Promise<Ref | undefined> => {
+/** The chunks that a part lists; undefined where its body is as recorded and wrong all the same. */
+const chunksIn = async (deps: WeightsDeps, name: string, part: PartRef): Promise<ChunkRef[] | undefined> => {
+  try {
+    return parseRecord(chunksPartSchema, name, await readPart(deps.store, part)).chunks
+  } catch (error) {
+    if (error instanceof CorruptError) return undefined
+    throw error
+  }
+}
+
+/** What is missing of one part and the chunks that it lists, or undefined when all of it is kept. `isWrong`: its stored digests lie. */
+export const missingOf = async (deps: WeightsDeps, part: PartRef): Promise<(Ref & { isWrong?: true }) | undefined> => {
   const name = bodyName(part, 'part')
   if (!(await keep(deps, name, part))) return part
-  const { chunks } = parseRecord(chunksPartSchema, name, await readPart(deps.store, part))
+  const chunks = await chunksIn(deps, name, part)
+  if (!chunks) return { ...part, isWrong: true }
   const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
   if (size !== part.size || chunks.length !== part.chunks) return part
   return missingChunk(deps, chunks)
