@@ -137,10 +137,13 @@ const copyRange = async (
   return progress
 }
 
+/** Backfills have metrics of their own. */
+const prefixOf = ({ backfill }: SegmentMessage): string => (backfill === undefined ? '' : 'Backfill')
+
 const count = (deps: WeightsDeps, message: SegmentMessage, progress: Progress): void => {
   const read = progress.position - (message.done?.position ?? message.offset)
   // An alarm looks at what production sends.
-  const of = message.backfill === undefined ? '' : 'Backfill'
+  const of = prefixOf(message)
   deps.telemetry.count(`${of}BytesRead`, read, 'Bytes')
   deps.telemetry.count(`${of}BytesSent`, progress.bytesSent - (message.done?.bytesSent ?? 0), 'Bytes')
   deps.telemetry.count(`${of}BytesSaved`, progress.bytesReused - (message.done?.bytesReused ?? 0), 'Bytes')
@@ -165,7 +168,7 @@ const takeOver = async (
     await replan(deps, row)
     return 'replanned'
   }
-  deps.telemetry.count('BytesSaved', size, 'Bytes')
+  deps.telemetry.count(`${prefixOf(message)}BytesSaved`, size, 'Bytes')
   const done = { parts: [part], pieces: [], bytesSent: 0, bytesReused: size }
   const counted = await deps.segments.finish({ traceId, planId, offset, size, index, ...done })
   return counted === 'counted' ? 'copied' : counted

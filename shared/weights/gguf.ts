@@ -68,7 +68,8 @@ export const readGguf = async (size: number, read: ReadRange): Promise<Layout | 
     .map(({ name, dtype, shape, offset }) => ({
       name,
       type: dtype as number,
-      shape: shape.map(Number),
+      // GGUF names the innermost dimension first.
+      shape: shape.map(Number).toReversed(),
       start: dataStart + Number(offset),
     }))
     .toSorted((a, b) => a.start - b.start)

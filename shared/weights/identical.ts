@@ -29,6 +29,15 @@ export const recordContent = async (
   await deps.chain.advance(chain, deps.clock.now(), sealed.digest, { manifest: sealed.name })
 }
 
+/** What is being repaired is taken over by nobody until it is sealed again. */
+export const forgetContent = async (
+  deps: Pick<WeightsDeps, 'chain' | 'clock'>,
+  check: Check | null,
+  size: number,
+): Promise<void> => {
+  if (proves(check)) await deps.chain.advance(contentOf(check, size), deps.clock.now(), 'none')
+}
+
 /** The manifest that `identical` names, as long as it is what it was. */
 export const readIdentical = async (
   deps: Pick<WeightsDeps, 'store'>,

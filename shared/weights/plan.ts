@@ -4,6 +4,7 @@ import type { SourceObject } from '../ports.ts'
 import { boundsWithin, chooseChecksum, runLengths } from './check.ts'
 import type { WeightsDeps } from './deps.ts'
 import { asHint } from './hint.ts'
+import { forgetContent } from './identical.ts'
 import { planIdOf, traceIdOf, versionOf } from './identity.ts'
 import type { Check, ObjectRow, ReleaseKey, Repair } from './ledger.ts'
 import { parentOf } from './lineage.ts'
@@ -156,6 +157,7 @@ export const planObject = async (
   // What a backfill began stays its own, whatever asks for its plan again.
   const broughtBy = before?.state === 'copying' ? before.backfill : backfill
   // Another attempt, or a repair, reads what an earlier plan took over.
+  if (isRepair) await forgetContent(deps, check, object.size)
   const identical = number === 0 && !mending ? await shapeOfIdentical(deps, object, check) : undefined
   const shape = identical ?? (await shapeOf(distrusting(deps, mending), object, traceId))
   const release = releaseOf(rule, object.key)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { DeniedError } from '../../shared/errors.ts'
-import { createWorld, noise, safetensorsOf, type World } from '../support/weights-world.ts'
+import { planObject, ruleFor } from '../../shared/weights/plan.ts'
+import { bucketName, createWorld, noise, safetensorsOf, type World } from '../support/weights-world.ts'
 
 /** A rename, a copy or a re-upload that a SHA-256 of S3's proves is committed without a read. */
 
@@ -111,6 +112,29 @@ describe('an object whose SHA-256 is that of a protected one', () => {
     world.publish(second, body, sha256)
     expect(await world.run()).toEqual([])
     expect((await manifestOf(world, second)).state).toBe('protected')
+  })
+
+  it('is read while the protected one is being repaired, and not after', async () => {
+    const counted = createCounted()
+    const { world } = counted
+    world.publish(first, body, sha256)
+    expect(await world.run()).toEqual([])
+    const object = (await world.deps.source.head({ bucket: bucketName, key: first }))!
+    world.tick(1000)
+    await planObject(world.deps, ruleFor(world.config, bucketName, first)!, object, 1, 'asked', { bodies: [] })
+    const held = world.workQueue.messages.splice(0)
+    const before = counted.readsOf()
+    world.publish(second, body, sha256)
+    expect(await world.run()).toEqual([])
+    expect((await manifestOf(world, second)).state).toBe('protected')
+    expect(counted.readsOf()).toBeGreaterThan(before + 1)
+    world.workQueue.messages.push(...held)
+    world.tick(1000)
+    expect(await world.run()).toEqual([])
+    const repaired = counted.readsOf()
+    world.publish('llama/v3/again.safetensors', body, sha256)
+    expect(await world.run()).toEqual([])
+    expect(counted.readsOf()).toBe(repaired)
   })
 
   it('is read where the manifest goes between plan and copy', async () => {
