@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts'
 import { type Check, finding, ok, unknown, type Verdict } from './check.ts'
+import { applyTerraform, deployStage } from './fixes.ts'
 import type { ReplicaFacts, SourceFacts, SourceFunction } from './ports.ts'
 import { placeOf } from './regions.ts'
 import { functionNames } from './source-checks.ts'
@@ -69,29 +70,29 @@ const placeholder = /\/projects\/0+\//
 const roleNameOf = (arn: string): string => arn.split('/').at(-1) ?? ''
 
 const loginVerdict = async (
-  { replica, config }: BothDeps,
+  { replica, config, stage }: BothDeps,
   { roleArn, audience = '', serviceAccount = '' }: SourceFunction,
 ): Promise<Verdict> => {
-  const redeploy =
-    'npx serverless deploy --param="gcpWifAudience=$(terraform -chdir=infra/gcp output -raw wif_audience)"'
+  const apply = applyTerraform(stage)
+  const redeploy = `${deployStage(stage)} --param="gcpWifAudience=$(terraform -chdir=infra/gcp output -raw wif_audience)"`
   if (audience === '' || placeholder.test(audience)) return finding('its audience is the placeholder', redeploy)
   const provider = await replica.provider(audience)
   if (!provider) return finding(`there is no provider ${audience}`, redeploy)
   if (!provider.isActive)
-    return finding(`the provider ${audience} is disabled or deleted`, 'terraform -chdir=infra/gcp apply')
+    return finding(`the provider ${audience} is disabled or deleted`, apply)
   if (provider.awsAccount !== config.source.account)
     return finding(
       `the provider takes AWS account ${provider.awsAccount ?? '(none)'}`,
-      `terraform -chdir=infra/gcp apply -var aws_account_id=${config.source.account}`,
+      `the account is that of lifeboat.yml: correct source.account (${config.source.account}) where it is wrong, then ${apply}`,
     )
   const members = await replica.federatedMembers(serviceAccount)
-  if (!members) return finding(`there is no service account ${serviceAccount}`, 'terraform -chdir=infra/gcp apply')
+  if (!members) return finding(`there is no service account ${serviceAccount}`, apply)
   const role = roleNameOf(roleArn)
   const isBound = members.some((member) => member.includes('/workloadIdentityPools/') && roleNameOf(member) === role)
   if (isBound) return ok(`${role} becomes ${serviceAccount}`)
   return finding(
     `${role} may not become ${serviceAccount}`,
-    'terraform -chdir=infra/gcp apply for this stage and region: it grants roles/iam.workloadIdentityUser to the role',
+    `${apply}: it grants roles/iam.workloadIdentityUser to the roles of this stage and region`,
   )
 }
 

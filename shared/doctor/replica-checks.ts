@@ -1,20 +1,21 @@
 import type { Config } from '../config.ts'
 import { historyDays } from '../features/as-of.ts'
 import { deploymentOf, describeDeployment, isSameDeployment, readOwner } from '../owner.ts'
-import { type Check, finding, ok, type Verdict } from './check.ts'
+import { type Check, finding, ok, unknown, type Verdict } from './check.ts'
+import { applyTerraform } from './fixes.ts'
 import type { ReplicaBucket, ReplicaFacts, ReplicaTable } from './ports.ts'
 
 export type ReplicaDeps = { facts: ReplicaFacts; config: Config; stage: string }
 
-const byTerraform = (what: string): string => `terraform -chdir=infra/gcp apply (${what})`
+const byTerraform = (stage: string, what: string): string => `${applyTerraform(stage)} (${what})`
 
-const bucketJudges: [id: string, title: string, judge: (bucket: ReplicaBucket, config: Config) => Verdict][] = [
+const bucketJudges: [id: string, title: string, judge: (bucket: ReplicaBucket, config: Config, stage: string) => Verdict][] = [
   [
     'bucket-retention',
     'objects of the bucket can be retained',
-    ({ objectRetention }, { retention }) => {
+    ({ objectRetention }, { retention }, stage) => {
       if (objectRetention) return ok(`enabled; lifeboat.yml asks for ${retention.days} days, ${retention.mode}`)
-      const fix = `object retention can only be enabled where a bucket is made (older buckets: in the console): ${byTerraform('a new bucket')}, or retention.days: 0`
+      const fix = `object retention can only be enabled where a bucket is made (older buckets: in the console): ${byTerraform(stage, 'a new bucket')}, or retention.days: 0`
       return retention.days === 0
         ? ok('disabled, as retention.days 0 wants')
         : finding('disabled: nothing can be sealed', fix)
@@ -58,7 +59,7 @@ const bucketJudges: [id: string, title: string, judge: (bucket: ReplicaBucket, c
   ],
 ]
 
-const bucketChecks = ({ facts, config }: ReplicaDeps): Check[] =>
+const bucketChecks = ({ facts, config, stage }: ReplicaDeps): Check[] =>
   bucketJudges.map(([id, title, judge]) => ({
     id,
     side: 'replica',
@@ -66,7 +67,7 @@ const bucketChecks = ({ facts, config }: ReplicaDeps): Check[] =>
     title,
     run: async () => {
       const bucket = await facts.bucket()
-      return bucket ? judge(bucket, config) : finding('there is no such bucket', byTerraform('it makes the bucket'))
+      return bucket ? judge(bucket, config, stage) : finding('there is no such bucket', byTerraform(stage, 'it makes the bucket'))
     },
   }))
 
@@ -124,7 +125,7 @@ const tableVerdict = (
   kind: 'rows' | 'history',
   table: string,
   { families }: ReplicaTable,
-  instance: string,
+  { instance, stage }: { instance: string; stage: string },
 ): Verdict => {
   const wrong = Object.entries(wanted[kind]).flatMap(([family, { holds, text, flag }]) => {
     const rule = families[family]
@@ -139,10 +140,10 @@ const tableVerdict = (
     )
   const detail = wrong.map(({ text }) => text).join('; ')
   const flags = wrong.map(({ flag }) => `cbt -instance ${instance} setgcpolicy ${table} ${flag.replace('=', ' ')}`)
-  return finding(detail, `${byTerraform('families and rules')}; or ${flags.join('; ')}`)
+  return finding(detail, `${byTerraform(stage, 'families and rules')}; or ${flags.join('; ')}`)
 }
 
-const rowChecks = ({ facts, config }: ReplicaDeps): Check[] => {
+const rowChecks = ({ facts, config, stage }: ReplicaDeps): Check[] => {
   const { bigtableInstance: instance, appProfile } = config.replica
   if (config.tables.length === 0 || instance === undefined) return []
   const tables = config.tables.flatMap(({ name, target = name }) => [
@@ -159,8 +160,8 @@ const rowChecks = ({ facts, config }: ReplicaDeps): Check[] => {
       run: async () => {
         const found = await facts.table(table)
         return found
-          ? tableVerdict(kind, table, found, instance)
-          : finding('there is no such table', byTerraform('tables'))
+          ? tableVerdict(kind, table, found, { instance, stage })
+          : finding('there is no such table', byTerraform(stage, 'tables'))
       },
     })),
     {
@@ -170,12 +171,12 @@ const rowChecks = ({ facts, config }: ReplicaDeps): Check[] => {
       title: 'the app profile allows a check and mutation',
       run: async () => {
         const found = await facts.appProfile(profile)
-        if (!found) return finding('there is no such app profile', byTerraform('app profile'))
+        if (!found) return finding('there is no such app profile', byTerraform(stage, 'app profile'))
         if (found.cluster !== undefined && found.hasTransactions)
           return ok(`all to ${found.cluster}, with single-row transactions`)
         return finding(
           found.cluster === undefined ? 'it routes to any cluster' : 'single-row transactions are off',
-          `gcloud bigtable app-profiles update ${profile} --instance=${instance} --route-to=CLUSTER --transactional-writes, or ${byTerraform('replica.appProfile')}`,
+          `gcloud bigtable app-profiles update ${profile} --instance=${instance} --route-to=CLUSTER --transactional-writes, or ${byTerraform(stage, 'replica.appProfile')}`,
         )
       },
     },

@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts'
 import { type Check, finding, ok, unknown, type Verdict } from './check.ts'
+import { deployStage, repairTable } from './fixes.ts'
 import type { SourceFacts, SourceTable } from './ports.ts'
 
 export type SourceDeps = { facts: SourceFacts; config: Config; stage: string }
@@ -83,29 +84,29 @@ const bucketChecks = ({ facts, config }: SourceDeps): Check[] =>
     ]
   })
 
-const streamVerdict = (name: string, { streamArn, viewType }: SourceTable): Verdict => {
+const streamVerdict = (stage: string, name: string, { streamArn, viewType }: SourceTable): Verdict => {
   const enable = `aws dynamodb update-table --table-name ${name} --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES`
   if (streamArn === undefined) return finding('disabled', `${enable}; then list its ARN in tables[].streams`)
   if (viewType === 'NEW_AND_OLD_IMAGES') return ok(viewType)
   const disable = `aws dynamodb update-table --table-name ${name} --stream-specification StreamEnabled=false`
   return finding(
     `it carries ${viewType}: what an item was before is lost`,
-    `${disable}; ${enable}; list the new ARN with a higher epoch; lifeboat diff ${name} --repair`,
+    `${disable}; ${enable}; list the new ARN with a higher epoch; ${repairTable(stage, name)}`,
   )
 }
 
-const epochVerdict = ({ name, streams }: Config['tables'][number], { streamArn }: SourceTable): Verdict => {
+const epochVerdict = (stage: string, { name, streams }: Config['tables'][number], { streamArn }: SourceTable): Verdict => {
   if (streamArn === undefined) return unknown('the table has no stream')
   const highest = streams.reduce((a, b) => (b.epoch > a.epoch ? b : a), streams[0] ?? { arn: '', epoch: 0 })
   if (highest.arn === streamArn) return ok(`epoch ${highest.epoch}`)
   const listed = streams.find(({ arn }) => arn === streamArn)
-  const fix = `list ${streamArn} in tables[] ${name} with epoch ${highest.epoch + 1}, deploy, then lifeboat diff ${name} --repair`
+  const fix = `list ${streamArn} in tables[] ${name} with epoch ${highest.epoch + 1}, ${deployStage(stage)}, then ${repairTable(stage, name)}`
   return listed
     ? finding(`the table's stream has epoch ${listed.epoch}, and another one ${highest.epoch}: its changes lose`, fix)
     : finding(`the table's stream is not configured: its changes are not replicated`, fix)
 }
 
-const tableChecks = ({ facts, config }: SourceDeps): Check[] =>
+const tableChecks = ({ facts, config, stage }: SourceDeps): Check[] =>
   config.tables.flatMap((table): Check[] => {
     const of = (id: string, title: string, judge: (found: SourceTable) => Verdict): Check => ({
       id,
@@ -118,8 +119,8 @@ const tableChecks = ({ facts, config }: SourceDeps): Check[] =>
       },
     })
     return [
-      of('stream', 'the stream carries both images', (found) => streamVerdict(table.name, found)),
-      of('stream-epoch', 'the current stream has the highest epoch', (found) => epochVerdict(table, found)),
+      of('stream', 'the stream carries both images', (found) => streamVerdict(stage, table.name, found)),
+      of('stream-epoch', 'the current stream has the highest epoch', (found) => epochVerdict(stage, table, found)),
     ]
   })
 
@@ -130,7 +131,7 @@ const deployedChecks = ({ facts, config, stage }: SourceDeps): Check[] =>
     subject: name,
     title: 'the function is deployed',
     run: async () =>
-      (await facts.deployed(name)) ? ok('it is') : finding('it is not', `npx serverless deploy --stage ${stage}`),
+      (await facts.deployed(name)) ? ok('it is') : finding('it is not', deployStage(stage)),
   }))
 
 /** Alone, the others need about one each. */
@@ -198,7 +199,7 @@ const keyVerdict = async ({ facts, config, stage }: SourceDeps, { find, reads }:
   if (denied.length > 0)
     return finding(
       `the role of ${denied.join(', ')} may not decrypt with ${key.arn}`,
-      `npx serverless deploy --stage ${stage} --param="sourceKmsKeyArns=${key.arn}"`,
+      `${deployStage(stage)} --param="sourceKmsKeyArns=${key.arn}"`,
     )
   return ok(`${key.arn}: enabled, and the roles may decrypt`)
 }

@@ -48,14 +48,14 @@ const plants: [title: string, plant: Plants, id: string, detail: RegExp, fix: Re
     { source: { table: async () => ({ streamArn: stream, viewType: 'KEYS_ONLY' }) } },
     'stream',
     /KEYS_ONLY/,
-    /update-table --table-name users .*NEW_AND_OLD_IMAGES/,
+    /update-table --table-name users .*NEW_AND_OLD_IMAGES.*lifeboat --stage prod diff users --repair$/,
   ],
   [
     'a stream that was enabled again',
     { source: { table: async () => ({ streamArn: `${stream}x`, viewType: 'NEW_AND_OLD_IMAGES' }) } },
     'stream-epoch',
     /not configured/,
-    /with epoch 2, deploy, then lifeboat diff users --repair/,
+    /with epoch 2, npx serverless deploy --stage prod, then lifeboat --stage prod diff users --repair$/,
   ],
   [
     'a key that is pending deletion',
@@ -83,7 +83,7 @@ const plants: [title: string, plant: Plants, id: string, detail: RegExp, fix: Re
     { replica: { bucket: async () => ({ ...goodBucket, objectRetention: false }) } },
     'bucket-retention',
     /nothing can be sealed/,
-    /a new bucket/,
+    /apply -var-file=stages\/prod\.tfvars \(a new bucket/,
   ],
   [
     'public access',
@@ -125,7 +125,7 @@ const plants: [title: string, plant: Plants, id: string, detail: RegExp, fix: Re
     { replica: { appProfile: async () => undefined } },
     'app-profile',
     /no such app profile/,
-    /terraform/,
+    /apply -var-file=stages\/prod\.tfvars/,
   ],
   [
     'federated credentials',
@@ -167,6 +167,33 @@ const plants: [title: string, plant: Plants, id: string, detail: RegExp, fix: Re
     /NTP/,
   ],
 ]
+
+const wrongEverywhere: Plants = {
+  source: {
+    table: async () => ({ streamArn: `${stream}x`, viewType: 'KEYS_ONLY' }),
+    deployed: async (name) => ({ name, roleArn: '', audience: '' }),
+    mayUseKey: async () => false,
+  },
+  replica: {
+    bucket: async () => undefined,
+    table: async () => undefined,
+    appProfile: async () => undefined,
+    provider: async () => undefined,
+  },
+}
+
+it('whatever a fix deploys, applies or repairs is of the stage that was looked at', async () => {
+  const fixes = wrong(await look(wrongEverywhere)).flatMap((one) => (one.outcome === 'finding' ? one.fix : []))
+  for (const [command, ofStage] of [
+    [/serverless deploy/, /serverless deploy --stage prod\b/],
+    [/lifeboat [^;]*diff/, /lifeboat --stage prod diff /],
+    [/terraform \S+ apply/, /terraform -chdir=infra\/gcp apply -var-file=stages\/prod\.tfvars/],
+  ] as const) {
+    const found = fixes.filter((fix) => command.test(fix))
+    expect(found).not.toEqual([])
+    expect(found.filter((fix) => !ofStage.test(fix))).toEqual([])
+  }
+})
 
 describe('a planted misconfiguration is found, with its fix, and nothing else is', () => {
   it.each(plants)('%s', async (_title, plant, id, detail, fix) => {
@@ -247,27 +274,27 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
         },
       },
       /placeholder/,
-      /gcpWifAudience/,
+      /^npx serverless deploy --stage prod --param="gcpWifAudience=/,
     ],
-    ['no provider', { replica: { provider: async () => undefined } }, /no provider/, /gcpWifAudience/],
+    ['no provider', { replica: { provider: async () => undefined } }, /no provider/, /deploy --stage prod .*gcpWifAudience/],
     [
       'a disabled provider',
       { replica: { provider: async () => ({ isActive: false }) } },
       /disabled or deleted/,
-      /terraform/,
+      /^terraform -chdir=infra\/gcp apply -var-file=stages\/prod\.tfvars$/,
     ],
     [
       'a provider for another account',
       { replica: { provider: async () => ({ isActive: true, awsAccount: '9' }) } },
       /takes AWS account 9/,
-      /111122223333/,
+      /^the account is that of lifeboat.yml: correct source.account \(111122223333\) .*apply -var-file=stages\/prod\.tfvars$/,
     ],
-    ['no service account', { replica: { federatedMembers: async () => undefined } }, /no service account/, /terraform/],
+    ['no service account', { replica: { federatedMembers: async () => undefined } }, /no service account/, /apply -var-file=stages\/prod\.tfvars$/],
     [
       'no bound role',
       { replica: { federatedMembers: async () => [`user:somebody/lifeboat-prod-planObject-role`, memberOf('other')] } },
       /may not become lifeboat-writer@/,
-      /workloadIdentityUser/,
+      /apply -var-file=stages\/prod\.tfvars: .*workloadIdentityUser/,
     ],
   ])('a login with %s', async (_title, plant, detail, fix) => {
     const found = wrong(await look(plant))
