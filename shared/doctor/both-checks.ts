@@ -78,8 +78,7 @@ const loginVerdict = async (
   if (audience === '' || placeholder.test(audience)) return finding('its audience is the placeholder', redeploy)
   const provider = await replica.provider(audience)
   if (!provider) return finding(`there is no provider ${audience}`, redeploy)
-  if (!provider.isActive)
-    return finding(`the provider ${audience} is disabled or deleted`, apply)
+  if (!provider.isActive) return finding(`the provider ${audience} is disabled or deleted`, apply)
   if (provider.awsAccount !== config.source.account)
     return finding(
       `the provider takes AWS account ${provider.awsAccount ?? '(none)'}`,

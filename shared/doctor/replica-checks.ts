@@ -9,7 +9,11 @@ export type ReplicaDeps = { facts: ReplicaFacts; config: Config; stage: string }
 
 const byTerraform = (stage: string, what: string): string => `${applyTerraform(stage)} (${what})`
 
-const bucketJudges: [id: string, title: string, judge: (bucket: ReplicaBucket, config: Config, stage: string) => Verdict][] = [
+const bucketJudges: [
+  id: string,
+  title: string,
+  judge: (bucket: ReplicaBucket, config: Config, stage: string) => Verdict,
+][] = [
   [
     'bucket-retention',
     'objects of the bucket can be retained',
@@ -67,7 +71,9 @@ const bucketChecks = ({ facts, config, stage }: ReplicaDeps): Check[] =>
     title,
     run: async () => {
       const bucket = await facts.bucket()
-      return bucket ? judge(bucket, config, stage) : finding('there is no such bucket', byTerraform(stage, 'it makes the bucket'))
+      return bucket
+        ? judge(bucket, config, stage)
+        : finding('there is no such bucket', byTerraform(stage, 'it makes the bucket'))
     },
   }))
 
@@ -97,26 +103,26 @@ const ruleText = (rule: Rule | undefined): string => {
 /** What docs/format.md 14.1 says of each family. */
 const wanted: Record<
   'rows' | 'history',
-  Record<string, { holds: (rule: Rule) => boolean; text: string; flag: string }>
+  Record<string, { holds: (rule: Rule) => boolean; text: string; policy: string }>
 > = {
   rows: {
     d: {
       holds: (rule) => rule !== 'none' && 'versions' in rule && rule.versions === 1,
       text: 'one version',
-      flag: 'd=maxversions=1',
+      policy: 'maxversions=1',
     },
     // An age would remove tombstones and versions, and a late change would bring deleted rows back.
     m: {
       holds: (rule) => rule === 'none' || ('versions' in rule && rule.versions >= 1),
       text: 'versions and no age',
-      flag: 'm=maxversions=1',
+      policy: 'maxversions=1',
     },
   },
   history: {
     h: {
       holds: (rule) => rule === 'none' || ('seconds' in rule && rule.seconds >= historyDays * 86_400),
       text: `an age of at least ${historyDays} days`,
-      flag: `h=maxage=${historyDays}d`,
+      policy: `maxage=${historyDays}d`,
     },
   },
 }
@@ -127,10 +133,13 @@ const tableVerdict = (
   { families }: ReplicaTable,
   { instance, stage }: { instance: string; stage: string },
 ): Verdict => {
-  const wrong = Object.entries(wanted[kind]).flatMap(([family, { holds, text, flag }]) => {
+  const cbt = `cbt -instance ${instance}`
+  const wrong = Object.entries(wanted[kind]).flatMap(([family, { holds, text, policy }]) => {
     const rule = families[family]
-    if (rule === undefined) return [{ text: `no family ${family}`, flag }]
-    return holds(rule) ? [] : [{ text: `family ${family} has ${ruleText(rule)}, not ${text}`, flag }]
+    const set = `${cbt} setgcpolicy ${table} ${family} ${policy}`
+    if (rule === undefined)
+      return [{ text: `no family ${family}`, fix: `${cbt} createfamily ${table} ${family}; ${set}` }]
+    return holds(rule) ? [] : [{ text: `family ${family} has ${ruleText(rule)}, not ${text}`, fix: set }]
   })
   if (wrong.length === 0)
     return ok(
@@ -139,8 +148,8 @@ const tableVerdict = (
         .join(', '),
     )
   const detail = wrong.map(({ text }) => text).join('; ')
-  const flags = wrong.map(({ flag }) => `cbt -instance ${instance} setgcpolicy ${table} ${flag.replace('=', ' ')}`)
-  return finding(detail, `${byTerraform(stage, 'families and rules')}; or ${flags.join('; ')}`)
+  const fixes = wrong.map(({ fix }) => fix).join('; ')
+  return finding(detail, `${byTerraform(stage, 'families and rules')}; or ${fixes}`)
 }
 
 const rowChecks = ({ facts, config, stage }: ReplicaDeps): Check[] => {
@@ -220,7 +229,6 @@ const chainChecks = ({ facts, config }: ReplicaDeps): Check[] => [
       const names = [...new Set([bucket?.kmsKey, ...clusters.map(({ kmsKey }) => kmsKey)])].filter(
         (name) => name !== undefined,
       )
-      if (names.length === 0) return ok("Google's own keys")
       for (const name of names) {
         const { state, protection } = await facts.key(name)
         if (state !== 'ENABLED')
@@ -234,7 +242,9 @@ const chainChecks = ({ facts, config }: ReplicaDeps): Check[] => [
             'make sure that its key manager does not run in AWS, or use a key of Cloud KMS',
           )
       }
-      return ok(`${names.length} of Cloud KMS, enabled`)
+      if (!bucket) return unknown('there is no such bucket')
+      if (config.tables.length > 0 && clusters.length === 0) return unknown('the instance for rows has no cluster')
+      return ok(names.length === 0 ? "Google's own keys" : `${names.length} of Cloud KMS, enabled`)
     },
   },
 ]

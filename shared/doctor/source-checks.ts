@@ -88,14 +88,19 @@ const streamVerdict = (stage: string, name: string, { streamArn, viewType }: Sou
   const enable = `aws dynamodb update-table --table-name ${name} --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES`
   if (streamArn === undefined) return finding('disabled', `${enable}; then list its ARN in tables[].streams`)
   if (viewType === 'NEW_AND_OLD_IMAGES') return ok(viewType)
-  const disable = `aws dynamodb update-table --table-name ${name} --stream-specification StreamEnabled=false`
+  // While the stream is being disabled, DynamoDB refuses a change of the table (ResourceInUseException).
+  const disable = `aws dynamodb update-table --table-name ${name} --stream-specification StreamEnabled=false; aws dynamodb wait table-exists --table-name ${name}`
   return finding(
     `it carries ${viewType}: what an item was before is lost`,
     `${disable}; ${enable}; list the new ARN with a higher epoch; ${repairTable(stage, name)}`,
   )
 }
 
-const epochVerdict = (stage: string, { name, streams }: Config['tables'][number], { streamArn }: SourceTable): Verdict => {
+const epochVerdict = (
+  stage: string,
+  { name, streams }: Config['tables'][number],
+  { streamArn }: SourceTable,
+): Verdict => {
   if (streamArn === undefined) return unknown('the table has no stream')
   const highest = streams.reduce((a, b) => (b.epoch > a.epoch ? b : a), streams[0] ?? { arn: '', epoch: 0 })
   if (highest.arn === streamArn) return ok(`epoch ${highest.epoch}`)
@@ -130,12 +135,14 @@ const deployedChecks = ({ facts, config, stage }: SourceDeps): Check[] =>
     side: 'source',
     subject: name,
     title: 'the function is deployed',
-    run: async () =>
-      (await facts.deployed(name)) ? ok('it is') : finding('it is not', deployStage(stage)),
+    run: async () => ((await facts.deployed(name)) ? ok('it is') : finding('it is not', deployStage(stage))),
   }))
 
 /** Alone, the others need about one each. */
 const spare = 10
+
+/** What AWS gives by default: a quota below it is not to be asked for. */
+const concurrencyDefault = 1000
 
 const concurrencyCheck = ({ facts, config, stage }: SourceDeps): Check => ({
   id: 'lambda-concurrency',
@@ -153,32 +160,65 @@ const concurrencyCheck = ({ facts, config, stage }: SourceDeps): Check => ({
     const needed = found.reduce((sum, { concurrencyMax = 1 }) => sum + concurrencyMax, spare)
     const text = `up to ${needed} at once, of ${unreserved} that nobody reserved (limit ${limit})`
     if (unreserved >= needed) return ok(text)
+    const desired = Math.max(concurrencyDefault, limit + needed)
     return finding(
       text,
-      'aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384 --desired-value 1000',
+      `aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384 --desired-value ${desired}`,
     )
   },
 })
 
-type KeyUse = { what: string; find: (facts: SourceFacts) => Promise<string | undefined>; reads: 'objects' | 'items' }
+/** `find` answers undefined where the bucket or table is not there, and no key where it is and KMS encrypts nothing. */
+type KeyUse = {
+  what: string
+  find: (facts: SourceFacts) => Promise<{ id?: string } | undefined>
+  reads: 'objects' | 'items'
+}
+
+const withId = (id: string | undefined): { id?: string } => (id === undefined ? {} : { id })
 
 const keyUses = (config: Config): KeyUse[] => [
   ...[...new Set(config.buckets.map(({ name }) => name))].map((name): KeyUse => ({
     what: name,
-    find: (facts) => facts.bucketKey(name),
+    find: async (facts) => ((await facts.bucket(name)) ? withId(await facts.bucketKey(name)) : undefined),
     reads: 'objects',
   })),
   ...config.tables.map(({ name }): KeyUse => ({
     what: name,
-    find: async (facts) => (await facts.table(name))?.kmsKey,
+    find: async (facts) => {
+      const table = await facts.table(name)
+      return table && withId(table.kmsKey)
+    },
     reads: 'items',
   })),
 ]
 
-const keyVerdict = async ({ facts, config, stage }: SourceDeps, { find, reads }: KeyUse): Promise<Verdict> => {
-  const id = await find(facts)
-  if (id === undefined) return ok('none of KMS')
-  const key = await facts.key(id)
+/**
+ * What grants every key in use: the parameter replaces the list that the stack has, so one alone would take the grant of the
+ * others.
+ */
+const grantFix = async ({ facts, config, stage }: SourceDeps): Promise<string> => {
+  const uses = keyUses(config)
+  const keys = await Promise.allSettled(
+    uses.map(async ({ find }) => {
+      const id = (await find(facts))?.id
+      return id === undefined ? undefined : facts.key(id)
+    }),
+  )
+  const arns = keys.flatMap((one) =>
+    one.status === 'fulfilled' && one.value && !one.value.isManaged ? one.value.arn : [],
+  )
+  const unseen = uses.flatMap(({ what }, at) => (keys[at]?.status === 'rejected' ? what : []))
+  const more = [...unseen.map((what) => `the key of ${what}, which could not be looked at`), 'whatever else it has now']
+  return `${deployStage(stage)} --param="sourceKmsKeyArns=${[...new Set(arns)].join(',')}" (it replaces the list: add ${more.join(', ')})`
+}
+
+const keyVerdict = async (deps: SourceDeps, { find, reads }: KeyUse): Promise<Verdict> => {
+  const { facts, config, stage } = deps
+  const found = await find(facts)
+  if (!found) return unknown('it is not there')
+  if (found.id === undefined) return ok('none of KMS')
+  const key = await facts.key(found.id)
   if (key.state !== 'Enabled')
     return finding(
       `${key.arn} is ${key.state}`,
@@ -192,15 +232,12 @@ const keyVerdict = async ({ facts, config, stage }: SourceDeps, { find, reads }:
   const readers = functionsOf(config).filter((one) => one.reads === reads)
   const denied: string[] = []
   for (const { name } of readers) {
-    const found = await facts.deployed(`lifeboat-${stage}-${name}`)
-    if (!found) return unknown(`lifeboat-${stage}-${name} is not deployed: nobody can say what its role may do`)
-    if (!(await facts.mayUseKey(found.roleArn, key.arn, 'kms:Decrypt'))) denied.push(name)
+    const deployed = await facts.deployed(`lifeboat-${stage}-${name}`)
+    if (!deployed) return unknown(`lifeboat-${stage}-${name} is not deployed: nobody can say what its role may do`)
+    if (!(await facts.mayUseKey(deployed.roleArn, key.arn, 'kms:Decrypt'))) denied.push(name)
   }
   if (denied.length > 0)
-    return finding(
-      `the role of ${denied.join(', ')} may not decrypt with ${key.arn}`,
-      `${deployStage(stage)} --param="sourceKmsKeyArns=${key.arn}"`,
-    )
+    return finding(`the role of ${denied.join(', ')} may not decrypt with ${key.arn}`, await grantFix(deps))
   return ok(`${key.arn}: enabled, and the roles may decrypt`)
 }
 

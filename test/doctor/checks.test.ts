@@ -4,7 +4,7 @@ import { DeniedError } from '../../shared/errors.ts'
 import { bothChecks } from '../../shared/doctor/both-checks.ts'
 import { placeOf } from '../../shared/doctor/regions.ts'
 import { runChecks } from '../../shared/doctor/run.ts'
-import { goodBucket, goodReplica, goodSource, look, stage, wrong } from '../support/doctor-world.ts'
+import { goodBucket, goodReplica, goodSource, look, type Plants, stage, wrong } from '../support/doctor-world.ts'
 
 const denied = async (): Promise<never> => {
   throw new DeniedError('denied: s3:GetBucketVersioning')
@@ -61,6 +61,31 @@ describe('what could not be looked at is unknown, with the reason, and never fin
     expect(found).toMatchObject([
       { id: 'source-kms', outcome: 'unknown', detail: expect.stringContaining('cannot be evaluated') },
     ])
+  })
+
+  it.each<[string, Plants, string, string]>([
+    [
+      'a bucket of the source that is not there',
+      { source: { bucket: async () => undefined, bucketKey: async () => undefined } },
+      'source-kms models',
+      'it is not there',
+    ],
+    ['a table that is not there', { source: { table: async () => undefined } }, 'source-kms users', 'it is not there'],
+    [
+      'a bucket of the replica that is not there',
+      { replica: { bucket: async () => undefined } },
+      'restore-keys ',
+      'there is no such bucket',
+    ],
+    [
+      'an instance without clusters',
+      { replica: { clusterKeys: async () => [] } },
+      'restore-keys ',
+      'the instance for rows has no cluster',
+    ],
+  ])('the key of %s', async (_title, plant, name, detail) => {
+    const found = (await look(plant)).filter(({ id, subject }) => `${id} ${subject}` === name)
+    expect(found).toMatchObject([{ outcome: 'unknown', detail }])
   })
 
   it('a place that this version does not know', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { ReplicaFacts } from '../../shared/doctor/ports.ts'
+import { DeniedError } from '../../shared/errors.ts'
+import type { ReplicaFacts, SourceFacts } from '../../shared/doctor/ports.ts'
 import {
   audience,
   functions,
@@ -48,7 +49,7 @@ const plants: [title: string, plant: Plants, id: string, detail: RegExp, fix: Re
     { source: { table: async () => ({ streamArn: stream, viewType: 'KEYS_ONLY' }) } },
     'stream',
     /KEYS_ONLY/,
-    /update-table --table-name users .*NEW_AND_OLD_IMAGES.*lifeboat --stage prod diff users --repair$/,
+    /StreamEnabled=false; aws dynamodb wait table-exists --table-name users; aws dynamodb update-table --table-name users .*NEW_AND_OLD_IMAGES.*lifeboat --stage prod diff users --repair$/,
   ],
   [
     'a stream that was enabled again',
@@ -76,7 +77,14 @@ const plants: [title: string, plant: Plants, id: string, detail: RegExp, fix: Re
     { source: { concurrency: async () => ({ limit: 50, unreserved: 50 }) } },
     'lambda-concurrency',
     /up to \d+ at once, of 50/,
-    /L-B99A9384/,
+    /L-B99A9384 --desired-value 1000$/,
+  ],
+  [
+    'concurrency that others have reserved, at the limit that AWS gives by default',
+    { source: { concurrency: async () => ({ limit: 1000, unreserved: 50 }) } },
+    'lambda-concurrency',
+    /up to 68 at once, of 50 that nobody reserved \(limit 1000\)/,
+    /L-B99A9384 --desired-value 1068$/,
   ],
   [
     'no object retention',
@@ -234,6 +242,21 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
     ])
   })
 
+  it('a family that is not there is made before its rule is set', async () => {
+    const table = { families: { d: { versions: 3 } } }
+    const found = wrong(
+      await look({ replica: { table: async (name) => (name === 'users' ? table : goodReplica.table(name)) } }),
+    )
+    expect(found).toMatchObject([
+      {
+        detail: 'family d has 3 versions, not one version; no family m',
+        fix: expect.stringMatching(
+          /; or cbt -instance rows setgcpolicy users d maxversions=1; cbt -instance rows createfamily users m; cbt -instance rows setgcpolicy users m maxversions=1$/,
+        ),
+      },
+    ])
+  })
+
   it('history that is kept too short', async () => {
     const found = wrong(
       await look({
@@ -250,6 +273,31 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
         detail: 'family h has age 86400 s, not an age of at least 35 days',
         fix: expect.stringContaining('setgcpolicy users-history h maxage=35d'),
       },
+    ])
+  })
+
+  it.each<[string, Partial<SourceFacts>, RegExp]>([
+    ['keys that can be looked at', {}, /"sourceKmsKeyArns=arn:of:models,arn:of:users" /],
+    [
+      'a table that is denied',
+      { table: () => Promise.reject(new DeniedError('denied')) },
+      /"sourceKmsKeyArns=arn:of:models" \(it replaces the list: add the key of users, which could not be looked at, /,
+    ],
+    [
+      'keys of AWS',
+      { key: async (id) => ({ arn: `arn:of:${id}`, state: 'Enabled', isManaged: id !== 'models', trustsIam: true }) },
+      /"sourceKmsKeyArns=arn:of:models" /,
+    ],
+  ])('the grant of a key keeps that of the others: %s', async (_title, source, fix) => {
+    const keys: Partial<SourceFacts> = {
+      bucketKey: async () => 'models',
+      table: async (name) => ({ streamArn: stream, viewType: 'NEW_AND_OLD_IMAGES', kmsKey: name }),
+      key: async (id) => ({ arn: `arn:of:${id}`, state: 'Enabled', isManaged: false, trustsIam: true }),
+      mayUseKey: async (role, key) => key !== 'arn:of:models' || !role.includes('copySegment'),
+    }
+    const found = wrong(await look({ source: { ...keys, ...source } }))
+    expect(found.filter(({ id, outcome }) => id === 'source-kms' && outcome === 'finding')).toMatchObject([
+      { subject: 'models', detail: expect.stringMatching(/copySegment may not/), fix: expect.stringMatching(fix) },
     ])
   })
 
@@ -276,7 +324,12 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
       /placeholder/,
       /^npx serverless deploy --stage prod --param="gcpWifAudience=/,
     ],
-    ['no provider', { replica: { provider: async () => undefined } }, /no provider/, /deploy --stage prod .*gcpWifAudience/],
+    [
+      'no provider',
+      { replica: { provider: async () => undefined } },
+      /no provider/,
+      /deploy --stage prod .*gcpWifAudience/,
+    ],
     [
       'a disabled provider',
       { replica: { provider: async () => ({ isActive: false }) } },
@@ -289,7 +342,12 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
       /takes AWS account 9/,
       /^the account is that of lifeboat.yml: correct source.account \(111122223333\) .*apply -var-file=stages\/prod\.tfvars$/,
     ],
-    ['no service account', { replica: { federatedMembers: async () => undefined } }, /no service account/, /apply -var-file=stages\/prod\.tfvars$/],
+    [
+      'no service account',
+      { replica: { federatedMembers: async () => undefined } },
+      /no service account/,
+      /apply -var-file=stages\/prod\.tfvars$/,
+    ],
     [
       'no bound role',
       { replica: { federatedMembers: async () => [`user:somebody/lifeboat-prod-planObject-role`, memberOf('other')] } },
