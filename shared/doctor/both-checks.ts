@@ -1,9 +1,9 @@
 import type { Config } from '../config.ts'
 import { type Check, finding, ok, unknown, type Verdict } from './check.ts'
 import { applyTerraform, deployStage } from './fixes.ts'
+import { functionNames } from './functions.ts'
 import type { ReplicaFacts, SourceFacts, SourceFunction } from './ports.ts'
 import { placeOf } from './regions.ts'
-import { functionNames } from './source-checks.ts'
 
 export type BothDeps = { source: SourceFacts; replica: ReplicaFacts; config: Config; stage: string }
 

@@ -18,6 +18,11 @@ export type SourceKey = {
   /** True where the key's policy leaves it to IAM of its account who may use it. */
   trustsIam: boolean
 }
+/**
+ * A queue or stream that calls a function. `state`: Creating, Enabling, Enabled, Disabling, Disabled, Updating or Deleting.
+ * https://docs.aws.amazon.com/lambda/latest/api/API_EventSourceMappingConfiguration.html
+ */
+export type EventSource = { id: string; arn: string; state: string }
 export type SourceFunction = {
   name: string
   roleArn: string
@@ -26,6 +31,7 @@ export type SourceFunction = {
   serviceAccount?: string
   /** How many of it run at most, as far as its event sources say; undefined where nothing bounds it. */
   concurrencyMax?: number
+  eventSources: readonly EventSource[]
 }
 
 export interface SourceFacts {
@@ -39,6 +45,8 @@ export interface SourceFacts {
   /** Whether the identity policies of a role allow the action on the key, as IAM simulates it. */
   mayUseKey(roleArn: string, keyArn: string, action: string): Promise<boolean>
   deployed(name: string): Promise<SourceFunction | undefined>
+  /** State of a rule of the default event bus (ENABLED, DISABLED); undefined where there is none. */
+  rule(name: string): Promise<string | undefined>
   /** Concurrent executions of the account: all, and those that nobody has reserved. */
   concurrency(): Promise<{ limit: number; unreserved: number }>
   /** How far its clock is ahead of this machine's, in ms; within a second. */

@@ -1,29 +1,9 @@
 import type { Config } from '../config.ts'
 import { type Check, finding, ok, unknown, type Verdict } from './check.ts'
 import { deployStage, repairTable } from './fixes.ts'
+import { functionChecks, type SourceDeps } from './function-checks.ts'
+import { currentStream, functionsOf, inStage, type Read } from './functions.ts'
 import type { SourceFacts, SourceTable } from './ports.ts'
-
-export type SourceDeps = { facts: SourceFacts; config: Config; stage: string }
-
-/** Names of functions, as far as the configuration has work for them; those that read what is encrypted are marked. */
-const functionsOf = (config: Config): { name: string; reads?: 'objects' | 'items' }[] => [
-  { name: 'planObject', reads: 'objects' },
-  { name: 'copySegment', reads: 'objects' },
-  { name: 'commitObject' },
-  { name: 'validate' },
-  { name: 'reconcile' },
-  { name: 'measureLag' },
-  ...(config.tables.length === 0
-    ? []
-    : ([
-        { name: 'applyChanges', reads: 'items' },
-        { name: 'redrive', reads: 'items' },
-        { name: 'compareRows', reads: 'items' },
-      ] as const)),
-]
-
-export const functionNames = (config: Config, stage: string): string[] =>
-  functionsOf(config).map(({ name }) => `lifeboat-${stage}-${name}`)
 
 const accountCheck = ({ facts, config }: SourceDeps): Check => ({
   id: 'source-account',
@@ -96,13 +76,10 @@ const streamVerdict = (stage: string, name: string, { streamArn, viewType }: Sou
   )
 }
 
-const epochVerdict = (
-  stage: string,
-  { name, streams }: Config['tables'][number],
-  { streamArn }: SourceTable,
-): Verdict => {
+const epochVerdict = (stage: string, table: Config['tables'][number], { streamArn }: SourceTable): Verdict => {
+  const { name, streams } = table
   if (streamArn === undefined) return unknown('the table has no stream')
-  const highest = streams.reduce((a, b) => (b.epoch > a.epoch ? b : a), streams[0] ?? { arn: '', epoch: 0 })
+  const highest = currentStream(table)
   if (highest.arn === streamArn) return ok(`epoch ${highest.epoch}`)
   const listed = streams.find(({ arn }) => arn === streamArn)
   const fix = `list ${streamArn} in tables[] ${name} with epoch ${highest.epoch + 1}, ${deployStage(stage)}, then ${repairTable(stage, name)}`
@@ -129,50 +106,11 @@ const tableChecks = ({ facts, config, stage }: SourceDeps): Check[] =>
     ]
   })
 
-const deployedChecks = ({ facts, config, stage }: SourceDeps): Check[] =>
-  functionNames(config, stage).map((name) => ({
-    id: 'function',
-    side: 'source',
-    subject: name,
-    title: 'the function is deployed',
-    run: async () => ((await facts.deployed(name)) ? ok('it is') : finding('it is not', deployStage(stage))),
-  }))
-
-/** Alone, the others need about one each. */
-const spare = 10
-
-/** What AWS gives by default: a quota below it is not to be asked for. */
-const concurrencyDefault = 1000
-
-const concurrencyCheck = ({ facts, config, stage }: SourceDeps): Check => ({
-  id: 'lambda-concurrency',
-  side: 'source',
-  subject: '',
-  title: 'the account has concurrency for all functions',
-  run: async () => {
-    const names = functionNames(config, stage)
-    const [{ limit, unreserved }, deployed] = await Promise.all([
-      facts.concurrency(),
-      Promise.all(names.map((name) => facts.deployed(name))),
-    ])
-    const found = deployed.filter((one) => one !== undefined)
-    if (found.length === 0) return unknown('no function is deployed')
-    const needed = found.reduce((sum, { concurrencyMax = 1 }) => sum + concurrencyMax, spare)
-    const text = `up to ${needed} at once, of ${unreserved} that nobody reserved (limit ${limit})`
-    if (unreserved >= needed) return ok(text)
-    const desired = Math.max(concurrencyDefault, limit + needed)
-    return finding(
-      text,
-      `aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384 --desired-value ${desired}`,
-    )
-  },
-})
-
 /** `find` answers undefined where the bucket or table is not there, and no key where it is and KMS encrypts nothing. */
 type KeyUse = {
   what: string
   find: (facts: SourceFacts) => Promise<{ id?: string } | undefined>
-  reads: 'objects' | 'items'
+  reads: Read
 }
 
 const withId = (id: string | undefined): { id?: string } => (id === undefined ? {} : { id })
@@ -229,11 +167,11 @@ const keyVerdict = async (deps: SourceDeps, { find, reads }: KeyUse): Promise<Ve
     return unknown(
       `${key.arn}: its policy does not leave it to IAM who may use it, and grants in it cannot be evaluated from here`,
     )
-  const readers = functionsOf(config).filter((one) => one.reads === reads)
+  const readers = functionsOf(config).filter((one) => one.reads?.includes(reads))
   const denied: string[] = []
   for (const { name } of readers) {
-    const deployed = await facts.deployed(`lifeboat-${stage}-${name}`)
-    if (!deployed) return unknown(`lifeboat-${stage}-${name} is not deployed: nobody can say what its role may do`)
+    const deployed = await facts.deployed(inStage(stage, name))
+    if (!deployed) return unknown(`${inStage(stage, name)} is not deployed: nobody can say what its role may do`)
     if (!(await facts.mayUseKey(deployed.roleArn, key.arn, 'kms:Decrypt'))) denied.push(name)
   }
   if (denied.length > 0)
@@ -256,6 +194,5 @@ export const sourceChecks = (deps: SourceDeps): Check[] => [
   ...bucketChecks(deps),
   ...tableChecks(deps),
   ...keyChecks(deps),
-  ...deployedChecks(deps),
-  concurrencyCheck(deps),
+  ...functionChecks(deps),
 ]

@@ -23,6 +23,8 @@ it('a good setup is fine in every check, and every check was made', async () => 
       'bucket-versioning',
       'clocks',
       'distance',
+      'event-rule',
+      'event-source',
       'function',
       'lambda-concurrency',
       'login',

@@ -1,4 +1,5 @@
 import { UpdateTableCommand } from '@aws-sdk/client-dynamodb'
+import { DescribeRuleCommand, EventBridgeClient } from '@aws-sdk/client-eventbridge'
 import {
   GetAccountSettingsCommand,
   GetFunctionConfigurationCommand,
@@ -10,7 +11,7 @@ import { PutBucketNotificationConfigurationCommand, PutBucketVersioningCommand }
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts'
 import { mockClient } from 'aws-sdk-client-mock'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { functionNames } from '../../shared/doctor/source-checks.ts'
+import { functionNames } from '../../shared/doctor/functions.ts'
 import {
   audience,
   type DoctorClouds,
@@ -19,14 +20,16 @@ import {
   stage,
   startDoctorClouds,
 } from '../support/doctor-clouds.ts'
+import { eventSourcesOf } from '../support/doctor-world.ts'
 
 /**
- * The command against embedded S3, DynamoDB, Cloud Storage and Bigtable. STS and Lambda are mocks that answer as
+ * The command against embedded S3, DynamoDB, Cloud Storage and Bigtable. STS, Lambda and EventBridge are mocks that answer as
  * AWS's documentation says, and Google's IAM and KMS a fake: none of this was run on real accounts.
  */
 
 const sts = mockClient(STSClient)
 const lambda = mockClient(LambdaClient)
+const eventBridge = mockClient(EventBridgeClient)
 
 let clouds: DoctorClouds
 beforeAll(async () => {
@@ -41,16 +44,22 @@ const policyPath = `POST /v1/projects/-/serviceAccounts/${serviceAccount}:getIam
 const providerPath = `GET /v1/${audience.replace('//iam.googleapis.com/', '')}`
 
 beforeEach(() => {
-  for (const mock of [sts, lambda]) mock.reset()
+  for (const mock of [sts, lambda, eventBridge]) mock.reset()
   sts
     .on(GetCallerIdentityCommand)
     .resolves({ Account: '111122223333', Arn: 'arn:aws:iam::111122223333:user/ops', UserId: 'AIDA' })
   lambda
     .on(GetAccountSettingsCommand)
     .resolves({ AccountLimit: { ConcurrentExecutions: 1000, UnreservedConcurrentExecutions: 900 } })
-  lambda
-    .on(ListEventSourceMappingsCommand)
-    .resolves({ EventSourceMappings: [{ ScalingConfig: { MaximumConcurrency: 50 } }] })
+  lambda.on(ListEventSourceMappingsCommand).callsFake(({ FunctionName }: { FunctionName: string }) => ({
+    EventSourceMappings: eventSourcesOf(FunctionName, clouds.streamArn).map(({ id, arn, state }) => ({
+      UUID: id,
+      EventSourceArn: arn,
+      State: state,
+      ...(arn.includes(':sqs:') && { ScalingConfig: { MaximumConcurrency: 50 } }),
+    })),
+  }))
+  eventBridge.on(DescribeRuleCommand).resolves({ State: 'ENABLED' })
   lambda.on(GetFunctionConfigurationCommand).callsFake(({ FunctionName }: { FunctionName: string }) => ({
     FunctionName,
     Role: `arn:aws:iam::111122223333:role/${FunctionName}`,
@@ -97,7 +106,7 @@ describe('lifeboat doctor on embedded clouds', () => {
     const { code, stdout, stderr } = await clouds.run()
     expect({ code, stdout, stderr }).toEqual({
       code: 0,
-      stdout: 'Fine: nothing to fix\nsource: 18 checks fine\nreplica: 11 checks fine\nboth: 11 checks fine\n',
+      stdout: 'Fine: nothing to fix\nsource: 31 checks fine\nreplica: 11 checks fine\nboth: 12 checks fine\n',
       stderr: '',
     })
     const whole = await clouds.run('--all')
@@ -136,7 +145,7 @@ describe('lifeboat doctor on embedded clouds', () => {
     await notification({ EventBridgeConfiguration: {} })
     const { code, stdout } = await clouds.run('--only', 'source')
     expect(code).toBe(1)
-    expect(stdout).toMatch(/^2 things to fix\nsource: 16 checks fine\n/)
+    expect(stdout).toMatch(/^2 things to fix\nsource: 29 checks fine\n/)
     expect(stdout).toMatch(/FIX +source +the stream carries both images: users +it carries KEYS_ONLY/)
     expect(stdout).toMatch(
       /How to fix:\n {2}the stream carries both images: users\n {4}aws dynamodb update-table --table-name users/,
@@ -188,7 +197,7 @@ describe('lifeboat doctor on embedded clouds', () => {
       body: { bindings: [{ role: 'roles/iam.workloadIdentityUser', members: [member('other')] }] },
     })
     const unbound = (await wrong()).checks.filter(({ id }) => id === 'login')
-    expect(unbound.length).toBe(9)
+    expect(unbound.length).toBe(10)
     expect(unbound[0]).toMatchObject({
       outcome: 'finding',
       detail: `lifeboat-prod-planObject may not become ${serviceAccount}`,
@@ -213,7 +222,7 @@ describe('lifeboat doctor on embedded clouds', () => {
       .on(GetFunctionConfigurationCommand)
       .rejects(new ResourceNotFoundException({ message: 'Function not found', $metadata: {}, Type: 'User' }))
     const missing = await wrong('--only', 'source')
-    expect(missing.checks.filter(({ id }) => id === 'function').length).toBe(9)
+    expect(missing.checks.filter(({ id }) => id === 'function').length).toBe(10)
     const denied = Object.assign(new Error('User is not authorized to perform: lambda:GetFunctionConfiguration'), {
       name: 'AccessDeniedException',
     })

@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { DeniedError } from '../../shared/errors.ts'
-import type { ReplicaFacts, SourceFacts } from '../../shared/doctor/ports.ts'
+import type { ReplicaFacts } from '../../shared/doctor/ports.ts'
 import {
   audience,
+  eventSourcesOf,
   functions,
   goodBucket,
   goodReplica,
-  goodSource,
   look,
   memberOf,
   type Plants,
@@ -78,13 +77,6 @@ const plants: [title: string, plant: Plants, id: string, detail: RegExp, fix: Re
     'lambda-concurrency',
     /up to \d+ at once, of 50/,
     /L-B99A9384 --desired-value 1000$/,
-  ],
-  [
-    'concurrency that others have reserved, at the limit that AWS gives by default',
-    { source: { concurrency: async () => ({ limit: 1000, unreserved: 50 }) } },
-    'lambda-concurrency',
-    /up to 68 at once, of 50 that nobody reserved \(limit 1000\)/,
-    /L-B99A9384 --desired-value 1068$/,
   ],
   [
     'no object retention',
@@ -176,33 +168,6 @@ const plants: [title: string, plant: Plants, id: string, detail: RegExp, fix: Re
   ],
 ]
 
-const wrongEverywhere: Plants = {
-  source: {
-    table: async () => ({ streamArn: `${stream}x`, viewType: 'KEYS_ONLY' }),
-    deployed: async (name) => ({ name, roleArn: '', audience: '' }),
-    mayUseKey: async () => false,
-  },
-  replica: {
-    bucket: async () => undefined,
-    table: async () => undefined,
-    appProfile: async () => undefined,
-    provider: async () => undefined,
-  },
-}
-
-it('whatever a fix deploys, applies or repairs is of the stage that was looked at', async () => {
-  const fixes = wrong(await look(wrongEverywhere)).flatMap((one) => (one.outcome === 'finding' ? one.fix : []))
-  for (const [command, ofStage] of [
-    [/serverless deploy/, /serverless deploy --stage prod\b/],
-    [/lifeboat [^;]*diff/, /lifeboat --stage prod diff /],
-    [/terraform \S+ apply/, /terraform -chdir=infra\/gcp apply -var-file=stages\/prod\.tfvars/],
-  ] as const) {
-    const found = fixes.filter((fix) => command.test(fix))
-    expect(found).not.toEqual([])
-    expect(found.filter((fix) => !ofStage.test(fix))).toEqual([])
-  }
-})
-
 describe('a planted misconfiguration is found, with its fix, and nothing else is', () => {
   it.each(plants)('%s', async (_title, plant, id, detail, fix) => {
     const found = wrong(await look(plant))
@@ -242,21 +207,6 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
     ])
   })
 
-  it('a family that is not there is made before its rule is set', async () => {
-    const table = { families: { d: { versions: 3 } } }
-    const found = wrong(
-      await look({ replica: { table: async (name) => (name === 'users' ? table : goodReplica.table(name)) } }),
-    )
-    expect(found).toMatchObject([
-      {
-        detail: 'family d has 3 versions, not one version; no family m',
-        fix: expect.stringMatching(
-          /; or cbt -instance rows setgcpolicy users d maxversions=1; cbt -instance rows createfamily users m; cbt -instance rows setgcpolicy users m maxversions=1$/,
-        ),
-      },
-    ])
-  })
-
   it('history that is kept too short', async () => {
     const found = wrong(
       await look({
@@ -273,31 +223,6 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
         detail: 'family h has age 86400 s, not an age of at least 35 days',
         fix: expect.stringContaining('setgcpolicy users-history h maxage=35d'),
       },
-    ])
-  })
-
-  it.each<[string, Partial<SourceFacts>, RegExp]>([
-    ['keys that can be looked at', {}, /"sourceKmsKeyArns=arn:of:models,arn:of:users" /],
-    [
-      'a table that is denied',
-      { table: () => Promise.reject(new DeniedError('denied')) },
-      /"sourceKmsKeyArns=arn:of:models" \(it replaces the list: add the key of users, which could not be looked at, /,
-    ],
-    [
-      'keys of AWS',
-      { key: async (id) => ({ arn: `arn:of:${id}`, state: 'Enabled', isManaged: id !== 'models', trustsIam: true }) },
-      /"sourceKmsKeyArns=arn:of:models" /,
-    ],
-  ])('the grant of a key keeps that of the others: %s', async (_title, source, fix) => {
-    const keys: Partial<SourceFacts> = {
-      bucketKey: async () => 'models',
-      table: async (name) => ({ streamArn: stream, viewType: 'NEW_AND_OLD_IMAGES', kmsKey: name }),
-      key: async (id) => ({ arn: `arn:of:${id}`, state: 'Enabled', isManaged: false, trustsIam: true }),
-      mayUseKey: async (role, key) => key !== 'arn:of:models' || !role.includes('copySegment'),
-    }
-    const found = wrong(await look({ source: { ...keys, ...source } }))
-    expect(found.filter(({ id, outcome }) => id === 'source-kms' && outcome === 'finding')).toMatchObject([
-      { subject: 'models', detail: expect.stringMatching(/copySegment may not/), fix: expect.stringMatching(fix) },
     ])
   })
 
@@ -318,7 +243,12 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
       'the placeholder',
       {
         source: {
-          deployed: async (name) => ({ name, roleArn: '', audience: audience.replace('123456789', '000000000000') }),
+          deployed: async (name) => ({
+            name,
+            roleArn: '',
+            audience: audience.replace('123456789', '000000000000'),
+            eventSources: eventSourcesOf(name, stream),
+          }),
         },
       },
       /placeholder/,
@@ -364,22 +294,5 @@ describe('a planted misconfiguration is found, with its fix, and nothing else is
       detail: expect.stringMatching(detail),
       fix: expect.stringMatching(fix),
     })
-  })
-
-  it('a function that is not deployed', async () => {
-    const found = wrong(
-      await look({
-        source: { deployed: async (name) => (name.endsWith('validate') ? undefined : goodSource.deployed(name)) },
-      }),
-    )
-    expect(found).toMatchObject([
-      {
-        id: 'function',
-        subject: 'lifeboat-prod-validate',
-        outcome: 'finding',
-        fix: 'npx serverless deploy --stage prod',
-      },
-      { id: 'login', subject: 'lifeboat-prod-validate', outcome: 'unknown' },
-    ])
   })
 })

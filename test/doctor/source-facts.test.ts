@@ -1,4 +1,5 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { DescribeRuleCommand, EventBridgeClient } from '@aws-sdk/client-eventbridge'
 import { IAMClient, SimulatePrincipalPolicyCommand } from '@aws-sdk/client-iam'
 import { DescribeKeyCommand, GetKeyPolicyCommand, KMSClient } from '@aws-sdk/client-kms'
 import {
@@ -27,13 +28,15 @@ const clients = {
   kms: new KMSClient(settings),
   iam: new IAMClient(settings),
   lambda: new LambdaClient(settings),
+  eventBridge: new EventBridgeClient(settings),
 }
 const s3 = mockClient(clients.s3)
 const kms = mockClient(clients.kms)
 const iam = mockClient(clients.iam)
 const lambda = mockClient(clients.lambda)
+const eventBridge = mockClient(clients.eventBridge)
 beforeEach(() => {
-  for (const mock of [s3, kms, iam, lambda]) mock.reset()
+  for (const mock of [s3, kms, iam, lambda, eventBridge]) mock.reset()
 })
 const facts = createSourceFacts(clients, 'http://127.0.0.1:1/')
 const arn = 'arn:aws:kms:eu-west-1:111122223333:key/k'
@@ -131,19 +134,39 @@ describe('functions', () => {
     lambda
       .on(GetFunctionConfigurationCommand)
       .resolves({ Role: 'arn:aws:iam::1:role/r', Environment: { Variables: { GCP_WIF_AUDIENCE: 'a' } } })
-    lambda.on(ListEventSourceMappingsCommand).resolves({
-      EventSourceMappings: [
-        { ScalingConfig: { MaximumConcurrency: 10 } },
-        {},
-        { ScalingConfig: { MaximumConcurrency: 5 } },
-      ],
-    })
+    lambda
+      .on(ListEventSourceMappingsCommand)
+      .resolves({
+        EventSourceMappings: [
+          { UUID: 'a', EventSourceArn: 'arn:a', State: 'Enabled', ScalingConfig: { MaximumConcurrency: 10 } },
+          { UUID: 'b', EventSourceArn: 'arn:b', State: 'Disabled' },
+        ],
+        NextMarker: 'more',
+      })
+      .on(ListEventSourceMappingsCommand, { FunctionName: 'f', Marker: 'more' })
+      .resolves({
+        EventSourceMappings: [{ UUID: 'c', EventSourceArn: 'arn:c', ScalingConfig: { MaximumConcurrency: 5 } }],
+      })
     expect(await facts.deployed('f')).toEqual({
       name: 'f',
       roleArn: 'arn:aws:iam::1:role/r',
       audience: 'a',
       concurrencyMax: 15,
+      eventSources: [
+        { id: 'a', arn: 'arn:a', state: 'Enabled' },
+        { id: 'b', arn: 'arn:b', state: 'Disabled' },
+        { id: 'c', arn: 'arn:c', state: 'unknown' },
+      ],
     })
+  })
+
+  it('and the rules that call them are of a state, or not there; a denial is no answer', async () => {
+    eventBridge.on(DescribeRuleCommand, { Name: 'lifeboat-prod-sweep' }).resolves({ State: 'DISABLED' })
+    expect(await facts.rule('lifeboat-prod-sweep')).toBe('DISABLED')
+    eventBridge.on(DescribeRuleCommand).rejects(named('ResourceNotFoundException'))
+    expect(await facts.rule('other')).toBeUndefined()
+    eventBridge.on(DescribeRuleCommand).rejects(named('AccessDeniedException'))
+    await expect(facts.rule('other')).rejects.toThrow(DeniedError)
   })
 
   it('that are not there are none, and a throttle is no answer', async () => {

@@ -1,4 +1,5 @@
 import { CreateTableCommand, DescribeTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge'
 import { IAMClient } from '@aws-sdk/client-iam'
 import { KMSClient } from '@aws-sdk/client-kms'
 import { LambdaClient } from '@aws-sdk/client-lambda'
@@ -111,6 +112,7 @@ export const startDoctorClouds = async () => {
     kms: new KMSClient(settings),
     iam: new IAMClient(settings),
     lambda: new LambdaClient(settings),
+    eventBridge: new EventBridgeClient(settings),
   }
   const streamArn = await createSource(s3, dynamodb)
   const file = join(dir, 'lifeboat.yml')

@@ -2,7 +2,7 @@ import { createMemoryBlobStore } from '../../shared/clouds/memory/blob-store.ts'
 import { parseConfig } from '../../shared/config.ts'
 import { bothChecks } from '../../shared/doctor/both-checks.ts'
 import type { Checked } from '../../shared/doctor/check.ts'
-import type { ReplicaFacts, SourceFacts } from '../../shared/doctor/ports.ts'
+import type { EventSource, ReplicaFacts, SourceFacts } from '../../shared/doctor/ports.ts'
 import { replicaChecks } from '../../shared/doctor/replica-checks.ts'
 import { runChecks } from '../../shared/doctor/run.ts'
 import { sourceChecks } from '../../shared/doctor/source-checks.ts'
@@ -25,6 +25,23 @@ export const audience =
   '//iam.googleapis.com/projects/123456789/locations/global/workloadIdentityPools/lifeboat/providers/aws'
 const sourceKey = 'arn:aws:kms:eu-west-1:111122223333:key/k'
 
+const callers: Record<string, string[]> = {
+  planObject: ['sqs:eu-west-1:111122223333:lifeboat-prod-objects'],
+  copySegment: [
+    'sqs:eu-west-1:111122223333:lifeboat-prod-segments',
+    'sqs:eu-west-1:111122223333:lifeboat-prod-backfill-segments',
+  ],
+  commitObject: ['dynamodb:eu-west-1:111122223333:table/lifeboat-prod-ledger/stream/2026-01-01T00:00:00.000'],
+  backfill: ['sqs:eu-west-1:111122223333:lifeboat-prod-backfill'],
+}
+
+/** What calls a function of a stage `prod` as the template connects it; `stream` is that of the one table. */
+export const eventSourcesOf = (functionName: string, streamArn: string): EventSource[] => {
+  const name = functionName.replace('lifeboat-prod-', '')
+  const arns = name === 'applyChanges' ? [streamArn] : (callers[name] ?? []).map((rest) => `arn:aws:${rest}`)
+  return arns.map((arn, at) => ({ id: `${name}-${at}`, arn, state: 'Enabled' }))
+}
+
 export const goodSource: SourceFacts = {
   account: async () => '111122223333',
   bucket: async () => ({ region: 'eu-west-1', versioning: 'Enabled', eventBridge: true }),
@@ -37,8 +54,11 @@ export const goodSource: SourceFacts = {
     roleArn: `arn:aws:iam::111122223333:role/${name}-role`,
     audience,
     serviceAccount: 'lifeboat-writer@example-project.iam.gserviceaccount.com',
-    ...(name.endsWith('copySegment') && { concurrencyMax: 50 }),
+    eventSources: eventSourcesOf(name, stream),
+    ...(name.endsWith('copySegment') && { concurrencyMax: 60 }),
+    ...(name.endsWith('backfill') && { concurrencyMax: 32 }),
   }),
+  rule: async () => 'ENABLED',
   concurrency: async () => ({ limit: 1000, unreserved: 900 }),
   clockAheadMs: async () => 300,
 }
@@ -52,6 +72,7 @@ export const functions = [
   'validate',
   'reconcile',
   'measureLag',
+  'backfill',
   'applyChanges',
   'redrive',
   'compareRows',

@@ -1,4 +1,5 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge'
 import { IAMClient } from '@aws-sdk/client-iam'
 import { KMSClient } from '@aws-sdk/client-kms'
 import { LambdaClient } from '@aws-sdk/client-lambda'
@@ -27,6 +28,7 @@ export const openSourceFacts = (options: {
     kms: new KMSClient(settings),
     iam: new IAMClient(settings),
     lambda: new LambdaClient(settings),
+    eventBridge: new EventBridgeClient(settings),
   }
   const close = (): void => {
     for (const client of Object.values(clients)) client.destroy()

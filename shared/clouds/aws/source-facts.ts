@@ -1,11 +1,12 @@
 import { DescribeTableCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb'
+import { DescribeRuleCommand, type EventBridgeClient } from '@aws-sdk/client-eventbridge'
 import { type IAMClient, SimulatePrincipalPolicyCommand } from '@aws-sdk/client-iam'
 import { DescribeKeyCommand, GetKeyPolicyCommand, type KMSClient } from '@aws-sdk/client-kms'
 import {
   GetAccountSettingsCommand,
   GetFunctionConfigurationCommand,
   type LambdaClient,
-  ListEventSourceMappingsCommand,
+  paginateListEventSourceMappings,
 } from '@aws-sdk/client-lambda'
 import {
   GetBucketEncryptionCommand,
@@ -15,6 +16,7 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3'
 import { GetCallerIdentityCommand, type STSClient } from '@aws-sdk/client-sts'
+import { toArray } from '../../bounded.ts'
 import type { SourceBucket, SourceFacts, SourceFunction, SourceKey, SourceTable } from '../../doctor/ports.ts'
 import { clockAheadMs } from '../clock.ts'
 import { translated } from './errors.ts'
@@ -28,6 +30,7 @@ export type SourceClients = {
   kms: KMSClient
   iam: IAMClient
   lambda: LambdaClient
+  eventBridge: EventBridgeClient
 }
 
 const missingNames = new Set([
@@ -120,20 +123,26 @@ const readKey = (kms: KMSClient, KeyId: string): Promise<SourceKey> =>
 const readFunction = (lambda: LambdaClient, FunctionName: string): Promise<SourceFunction | undefined> =>
   unlessMissing(`look at the function ${FunctionName}`, async () => {
     const found = await lambda.send(new GetFunctionConfigurationCommand({ FunctionName }))
-    const { EventSourceMappings = [] } = await lambda.send(new ListEventSourceMappingsCommand({ FunctionName }))
-    const queues = EventSourceMappings.flatMap(({ ScalingConfig }) => ScalingConfig?.MaximumConcurrency ?? [])
+    const pages = await toArray(paginateListEventSourceMappings({ client: lambda }, { FunctionName }))
+    const mappings = pages.flatMap(({ EventSourceMappings = [] }) => EventSourceMappings)
+    const queues = mappings.flatMap(({ ScalingConfig }) => ScalingConfig?.MaximumConcurrency ?? [])
     const { GCP_WIF_AUDIENCE: audience, GCP_SERVICE_ACCOUNT: serviceAccount } = found.Environment?.Variables ?? {}
     return {
       name: FunctionName,
       roleArn: found.Role ?? '',
       ...(audience !== undefined && { audience }),
       ...(serviceAccount !== undefined && { serviceAccount }),
+      eventSources: mappings.map(({ UUID = '', EventSourceArn = '', State = 'unknown' }) => ({
+        id: UUID,
+        arn: EventSourceArn,
+        state: State,
+      })),
       ...(queues.length > 0 && { concurrencyMax: queues.reduce((sum, one) => sum + one, 0) }),
     }
   })
 
 export const createSourceFacts = (clients: SourceClients, clockUrl: string): SourceFacts => {
-  const { s3, dynamodb, sts, kms, iam, lambda } = clients
+  const { s3, dynamodb, sts, kms, iam, lambda, eventBridge } = clients
   return {
     account: () =>
       translated('ask whose credentials these are', async () => {
@@ -151,6 +160,11 @@ export const createSourceFacts = (clients: SourceClients, clockUrl: string): Sou
         return EvaluationResults.length > 0 && EvaluationResults.every(({ EvalDecision }) => EvalDecision === 'allowed')
       }),
     deployed: (name) => readFunction(lambda, name),
+    rule: (Name) =>
+      unlessMissing(`look at the rule ${Name}`, async () => {
+        const { State = 'unknown' } = await eventBridge.send(new DescribeRuleCommand({ Name }))
+        return State
+      }),
     concurrency: () =>
       translated('ask for the concurrency of the account', async () => {
         const { AccountLimit } = await lambda.send(new GetAccountSettingsCommand({}))
