@@ -93,9 +93,12 @@ const print = (
   context.stdout.write(options.json ? renderJson(json) : renderRun(run, account, widthOf(context.stdout)))
 }
 
-const verdict = ({ id, status, refusedTotal }: ShownRun): string | undefined => {
+const verdict = ({ id, status, refusedTotal, counts }: ShownRun): string | undefined => {
   if (status === 'failed' || status === 'cancelled' || status === 'paused') return `backfill ${id} is ${status}`
-  return refusedTotal > 0 ? `${plural(refusedTotal, 'thing')} could not be brought in` : undefined
+  if (refusedTotal > 0) return `${plural(refusedTotal, 'thing')} could not be brought in`
+  const underWay = counts['underWay'] ?? 0
+  if (underWay === 0) return undefined
+  return `${plural(underWay, 'object version')} under way by events, not in the replica yet: backfill again when "lifeboat status" is calm`
 }
 
 /** Estimates, begins and follows one backfill. */

@@ -1,11 +1,12 @@
 import { hash } from 'node:crypto'
-import { mapInOrder } from '../bounded.ts'
+import { forEachBounded } from '../bounded.ts'
 import { concludeReport, type Report } from '../proof/report.ts'
 import { toBytes } from '../weights/manifest.ts'
 import { endCancelled } from '../weights/close.ts'
+import type { ObjectRow } from '../weights/ledger.ts'
 import type { BackfillDeps } from './deps.ts'
 import { changeRun, readParts, requireRun } from './records.ts'
-import { type Part, type Run, subjectOf } from './run.ts'
+import { isOpen, type Part, type Run, subjectOf } from './run.ts'
 import { pricesOf } from './prices.ts'
 import { spentOf } from './quantities.ts'
 
@@ -13,14 +14,16 @@ import { spentOf } from './quantities.ts'
 
 const endsInFlight = 16
 
-/** Ends what a cancelled run has on its way, also what a call that died did not write down. */
+/** Ends what a stopped run has on its way, also what a call that died did not write down. */
 export const endInFlight = async (deps: BackfillDeps, run: Run, part: Part): Promise<void> => {
-  if (run.spec.kind !== 'objects' || run.status !== 'cancelled') return
+  if (run.spec.kind !== 'objects' || isOpen(run) || run.status === 'done') return
   const { weights } = deps
-  const rows = weights.objects.pending('backfill')
-  for await (const _ of mapInOrder(rows, endsInFlight, async (row) => {
-    if (row.backfill === run.id) await endCancelled(weights, row)
-  }));
+  const end = async (row: ObjectRow | undefined): Promise<void> => {
+    if (row?.backfill === run.id) await endCancelled(weights, row)
+  }
+  // The index lags behind the rows: what was planned last may not be in it.
+  await forEachBounded(part.inFlight, endsInFlight, async ([traceId]) => end(await weights.objects.get(traceId)))
+  await forEachBounded(weights.objects.pending('backfill'), endsInFlight, end)
   part.inFlight = []
 }
 
@@ -53,15 +56,14 @@ const reportOf = (run: Run, parts: readonly Part[], endedAtMs: number): Report =
     findingsTotal: parts.reduce((sum, { refusedTotal }) => sum + refusedTotal, failure.length),
     startedAtMs: run.startedAt,
     endedAtMs,
-    isComplete: run.status === 'done',
+    // What an event has under way is not in the replica yet, and nothing here sees it arrive.
+    isComplete: run.status === 'done' && (counts['underWay'] ?? 0) === 0,
     looked: ['read'],
   })
   const where = run.status === 'done' ? [] : parts.map((part, index) => whereOf(run, part, index))
   const spent = spentOf(run.spec, counts, pricesOf(run.prices))
   return { ...report, backfill: { run: run.id, status: run.status, where, estimate: run.estimate, spent } }
 }
-
-const isOpen = ({ status }: Run): boolean => status === 'running' || status === 'paused'
 
 /**
  * Once every part has ended: the run is closed and its report written. The name follows from the run and its end, so that of

@@ -10,7 +10,17 @@ import { openChain } from './export.ts'
 import { pricesOf } from './prices.ts'
 import { checkAge, provenSince } from './proven.ts'
 import { addRun, changeRun, readParts, readRunIds, readRuns, requireRun } from './records.ts'
-import { limitsSchema, newPart, overlaps, type Run, specSchema, type Spec, subjectOf, type TableSpec } from './run.ts'
+import {
+  isOpen,
+  limitsSchema,
+  newPart,
+  overlaps,
+  type Run,
+  specSchema,
+  type Spec,
+  subjectOf,
+  type TableSpec,
+} from './run.ts'
 
 /** What an operator asks of backfills. */
 
@@ -97,8 +107,6 @@ const checkTable = async (deps: BackfillDeps, spec: TableSpec): Promise<void> =>
   const what = chain[0] ? `the export ${chain[0].url}` : `the scan of ${spec.table}`
   checkAge(what, chain[0]?.toMs ?? nowMs, { provenSinceMs, nowMs })
 }
-
-const isOpen = ({ status }: Run): boolean => status === 'running' || status === 'paused'
 
 export const send = (deps: BackfillDeps, run: Run): Promise<number> =>
   deps.queue.send(

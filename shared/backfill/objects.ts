@@ -2,14 +2,17 @@ import * as z from 'zod'
 import { mapInOrder, toArray } from '../bounded.ts'
 import { DeniedError, SupersededError } from '../errors.ts'
 import type { SourceObject, SourceVersionEntry } from '../ports.ts'
+import { endCancelled } from '../weights/close.ts'
 import { resendUnits } from '../weights/commit.ts'
 import type { WeightsDeps } from '../weights/deps.ts'
 import { traceIdOf, versionOf } from '../weights/identity.ts'
 import type { ObjectRow } from '../weights/ledger.ts'
 import { planObject, ruleFor } from '../weights/plan.ts'
 import { quietMs } from '../weights/sweep.ts'
+import type { BackfillDeps } from './deps.ts'
 import { cursorOf, type PageDone } from './page.ts'
-import { add, type ObjectsSpec, type Part, refuse, type Run } from './run.ts'
+import { readRun } from './records.ts'
+import { add, isOpen, type ObjectsSpec, type Part, refuse, type Run } from './run.ts'
 
 /** Pages of a bucket's listing: each version that Lifeboat does not know is planned, as one that an event announced. */
 
@@ -32,6 +35,7 @@ const lookedAtFirst = 64
 
 const cursorSchema = z.object({ key: z.string(), versionId: z.string().exactOptional() })
 
+type ObjectsDeps = Pick<BackfillDeps, 'weights' | 'state'>
 type Listed = { bucket: string; entry: SourceVersionEntry }
 
 const unread = (entry: SourceVersionEntry): string | undefined => {
@@ -81,7 +85,17 @@ const plan = async (weights: WeightsDeps, run: Run, { bucket, entry }: Listed): 
   }
 }
 
-const look = async (weights: WeightsDeps, run: Run, listed: Listed): Promise<Looked> => {
+/** True where nothing else brings it in: its backfill is over. The next plan is another one, under this run's mark. */
+const endedWithItsRun = async ({ weights, state }: ObjectsDeps, row: ObjectRow): Promise<boolean> => {
+  if (row.backfill === undefined) return false
+  const other = await readRun(state, row.backfill)
+  if (other && isOpen(other)) return false
+  await endCancelled(weights, row)
+  return true
+}
+
+const look = async (deps: ObjectsDeps, run: Run, listed: Listed): Promise<Looked> => {
+  const { weights } = deps
   const { bucket, entry } = listed
   const { key, versionId, etag = '', lastModified } = entry
   // What is as young has an event that is on its way.
@@ -89,7 +103,8 @@ const look = async (weights: WeightsDeps, run: Run, listed: Listed): Promise<Loo
   const row = await weights.objects.get(traceIdOf(bucket, key, versionOf({ versionId, lastModified, etag })))
   if (row?.backfill === run.id && row.state !== 'copying' && row.state !== 'superseded') return { kind: 'ours', row }
   if (row?.state === 'protected' || row?.state === 'sealed') return { kind: 'alreadyThere' }
-  if (row?.state === 'copying' && row.backfill !== run.id) return { kind: 'underWay' }
+  if (row?.state === 'copying' && row.backfill !== run.id && !(await endedWithItsRun(deps, row)))
+    return { kind: 'underWay' }
   if (row?.state === 'refused') return { kind: 'refused', why: row.reason ?? 'refused before' }
   const why = unread(entry)
   return why === undefined ? plan(weights, run, listed) : { kind: 'refused', why }
@@ -160,7 +175,7 @@ const resend = async (weights: WeightsDeps, run: Run, traceId: string): Promise<
   else await planObject(weights, rule, object, 0, 'asked', undefined, run.id)
 }
 
-/** What does not get on however often it is sent: the rest is done, and the sweep and the dead letters keep it. */
+/** What does not get on however often it is sent: the rest is done. Nothing sends it again but the next backfill. */
 const giveUp = async (weights: WeightsDeps, part: Part): Promise<void> => {
   for (const [traceId] of part.inFlight) {
     const row = await weights.objects.get(traceId)
@@ -191,11 +206,12 @@ export const isFull = (part: Part): boolean =>
 
 /** One page of the listing. */
 export const objectsPage = async (
-  weights: WeightsDeps,
+  deps: ObjectsDeps,
   run: Run & { spec: ObjectsSpec },
   part: Part,
   entriesMax: number,
 ): Promise<PageDone> => {
+  const { weights } = deps
   const { bucket, prefix, versions } = run.spec
   const from = cursorOf((value) => cursorSchema.safeParse(value).data, part.cursor)
   const pages = weights.source.versionPages(bucket, prefix, from, entriesMax)[Symbol.asyncIterator]()
@@ -204,7 +220,7 @@ export const objectsPage = async (
   const wanted = entries.filter(({ etag, isLatest }) => etag !== undefined && (versions === 'all' || isLatest))
   add(part, 'pages', 1)
   add(part, 'read', wanted.length)
-  const looks = await toArray(mapInOrder(wanted, lookupsInFlight, (entry) => look(weights, run, { bucket, entry })))
+  const looks = await toArray(mapInOrder(wanted, lookupsInFlight, (entry) => look(deps, run, { bucket, entry })))
   let bytes = 0
   for (const [index, looked] of looks.entries()) {
     const entry = wanted[index]

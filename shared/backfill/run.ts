@@ -81,6 +81,9 @@ export const partSchema = z.object({
 })
 export type Part = z.infer<typeof partSchema>
 
+/** Whether it may still bring in something. */
+export const isOpen = ({ status }: Pick<Run, 'status'>): boolean => status === 'running' || status === 'paused'
+
 export const newPart = (now: number): Part => ({
   phase: 'pages',
   cursor: null,

@@ -65,7 +65,7 @@ const objectsStep = async (
   if (part.phase === 'settle') return part.inFlight.length === 0 ? 'ended' : 'waits'
   if (isFull(part)) return 'waits'
   const most = Math.min(entriesPerPage, inFlightMax(part))
-  const done = await objectsPage(deps.weights, run, part, pageItems(pace, run.limits, 1, most))
+  const done = await objectsPage(deps, run, part, pageItems(pace, run.limits, 1, most))
   if (done.isLast) part.phase = 'settle'
   return { done }
 }
@@ -121,6 +121,12 @@ const endStopped = async (deps: BackfillDeps, run: Run, at: { part: Part; versio
   return 'stopped'
 }
 
+/** What this call planned after another one ended the part of a stopped run is on nobody's list. */
+const taken = async (deps: BackfillDeps, id: string, part: Part): Promise<Worked> => {
+  await endInFlight(deps, await requireRun(deps.state, id), part)
+  return 'taken'
+}
+
 /** Every page that was done is on record before the next begins: a call that dies repeats one page. */
 export const workOn = async (
   deps: BackfillDeps,
@@ -156,7 +162,7 @@ export const workOn = async (
     }
     if (stepped === 'ended') part.phase = 'ended'
     if (JSON.stringify(part) !== before.text) {
-      if (!(await writePart(deps.state, id, index, { part, version }))) return 'taken'
+      if (!(await writePart(deps.state, id, index, { part, version }))) return taken(deps, id, part)
       version += 1
       metrics(deps, before.counts, part)
     }

@@ -35,9 +35,9 @@ export const endReplaced = async (deps: WeightsDeps, traceId: string): Promise<v
     await end(deps, row, 'superseded', 'replaced or removed in the source before it was copied whole')
 }
 
-/** Ends the plan of a version whose backfill was cancelled; another backfill plans it anew. */
+/** Ends the plan of a version whose backfill was cancelled or has ended otherwise; another backfill plans it anew. */
 export const endCancelled = async (deps: WeightsDeps, row: ObjectRow): Promise<void> =>
-  end(deps, row, 'superseded', `backfill ${row.backfill ?? ''} was cancelled while this was copied`)
+  end(deps, row, 'superseded', `backfill ${row.backfill ?? ''} ended before this was copied whole`)
 
 /** Plans the version again: the same plan, or another under the next attempt. */
 export const orderPlan = async (deps: WeightsDeps, row: ObjectRow, attempt?: number): Promise<void> => {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { BackfillRequest } from '../../shared/backfill/control.ts'
+import { planObject } from '../../shared/weights/plan.ts'
 import { type BackfillWorld, createBackfillWorld } from '../support/backfill-world.ts'
 import { runCli } from '../support/cli.ts'
 import { bucketName, noise } from '../support/weights-world.ts'
@@ -97,6 +98,17 @@ describe('lifeboat backfill', () => {
     expect(code).toBe(1)
     expect(stdout).toMatch(/s3:\/\/models\/old\/cold#\S+ {2}archived: restore it in S3/)
     expect(stderr).toContain('1 thing could not be brought in')
+  })
+
+  test('what an event has under way is not there yet, and is 1', async () => {
+    fill(2)
+    const { weights } = world.deps
+    const object = await weights.source.head({ bucket: bucketName, key: 'old/1' })
+    await planObject(weights, weights.config.buckets[0]!, object!)
+    world.world.workQueue.messages.length = 0
+    const { code, stderr } = await cli('objects', url, '--no-estimate')
+    expect(stderr).toContain('1 object version under way by events, not in the replica yet')
+    expect(code).toBe(1)
   })
 
   test.each([
