@@ -13,10 +13,10 @@ import { awsClient } from './wiring-common.ts'
 /** Loads the client of Bigtable, which objects do without. */
 const loadRows = async ({ dynamodb }: Wiring): Promise<BackfillRowsDeps> => {
   const env = readBackfillRowsEnv()
-  const { openRows } = await import('./wiring-rows.ts')
+  const { openOwnRows } = await import('./wiring-rows.ts')
   const source = createItemSource(dynamodb)
   return {
-    rows: openRows(env, new S3Client(awsClient)),
+    rows: openOwnRows(env, new S3Client(awsClient)),
     scan: createTableScan(dynamodb),
     keys: (table) => source.keys(table),
   }

@@ -159,6 +159,11 @@ export const chainOf = (all: readonly Export[]): Export[] => {
   const later = all.filter((one) => one !== first).toSorted((a, b) => a.toMs - b.toMs)
   let covered = first.toMs
   for (const { fromMs = 0, toMs, url } of later) {
+    // Of a time before the full one, and it would be written as if it were newer.
+    if (toMs <= first.toMs)
+      throw new RefusedError(
+        `${url} has exportToTime ${new Date(toMs).toISOString()}, expected one after ${new Date(first.toMs).toISOString()}, of which the full export ${first.url} is: leave it out, the full one has all of it`,
+      )
     if (fromMs > covered)
       throw new RefusedError(
         `${url} begins at ${new Date(fromMs).toISOString()}, and those before it end at ${new Date(covered).toISOString()}: what changed between is in none`,

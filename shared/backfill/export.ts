@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createInterface } from 'node:readline'
-import { Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import * as z from 'zod'
 import { CorruptError } from '../errors.ts'
@@ -47,11 +46,31 @@ const openFile = async (source: Reader, { bucket, key, md5, etag }: ExportFile):
   return object
 }
 
+async function* unzipped(source: Reader, object: SourceObject): AsyncGenerator<Buffer> {
+  const plain = createGunzip()
+  // Destroys `plain` with what the source throws, and the source where nobody reads on: the loop throws it.
+  pipeline(Readable.from(source.read(object, 0, object.size)), plain, () => undefined)
+  try {
+    yield* plain as AsyncIterable<Buffer>
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('Z_'))) throw error
+    throw new CorruptError(`s3://${object.bucket}/${object.key} is not whole in gzip: ${error.message}`, {
+      cause: error,
+    })
+  }
+}
+
 async function* linesOf(source: Reader, file: ExportFile): AsyncGenerator<string> {
   const object = await openFile(source, file)
   if (object.size === 0) return
-  const plain = Readable.from(source.read(object, 0, object.size)).pipe(createGunzip())
-  for await (const line of createInterface({ input: plain, crlfDelay: Infinity })) if (line !== '') yield line
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const piece of unzipped(source, object)) {
+    const lines = (rest + decoder.decode(piece, { stream: true })).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) if (line.trim() !== '') yield line
+  }
+  if (rest.trim() !== '') yield rest
 }
 
 /** Of a full export `Item`; of an incremental one `Keys` and, unless the item is gone, `NewImage`. */
@@ -83,6 +102,16 @@ const linesFrom = async (deps: ExportPageDeps, index: number, file: ExportFile, 
   while (opened.line < line && !(await opened.lines.next()).done) opened.line += 1
   all.set(index, opened)
   return opened
+}
+
+const nextLine = async (reader: Open): Promise<IteratorResult<string>> => {
+  try {
+    return await reader.lines.next()
+  } catch (error) {
+    // What has thrown once says that it is at its end: the next call opens the file again.
+    reader.line = Number.NaN
+    throw error
+  }
 }
 
 const isBehind = ({ phase, cursor }: Part, stage: number): boolean =>
@@ -125,7 +154,7 @@ export const exportPage = async (
   const reader = await linesFrom(deps, index, file, cursor.line)
   const scanned: Scanned[] = []
   while (scanned.length < itemsMax) {
-    const next = await reader.lines.next()
+    const next = await nextLine(reader)
     if (next.done) break
     reader.line += 1
     scanned.push(scannedOf(next.value, names, `line ${reader.line} of s3://${file.bucket}/${file.key}`))

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { CorruptError, RefusedError } from '../../shared/errors.ts'
+import { CorruptError, RefusedError, UnavailableError } from '../../shared/errors.ts'
 import { ruleOfTable } from '../../shared/features/change.ts'
 import { compareTable } from '../../shared/features/compare.ts'
 import type { Item } from '../../shared/features/item.ts'
@@ -131,6 +131,61 @@ describe('a backfill from an export', () => {
       await expect(begun(url)).rejects.toThrow(RefusedError)
       await expect(begun(url)).rejects.toThrow(/is an export of .*, not of table features/)
     }
+  })
+
+  it('is refused with an incremental one that is not newer than the full one', async () => {
+    const full = await writeFullExport(target('1'), items(3), now - minuteMs)
+    const older = await writeIncrementalExport(target('2'), [{ key: keyOf(1), item: itemOf(1, 100) }], {
+      fromMs: now - 3 * minuteMs,
+      toMs: now - 2 * minuteMs,
+    })
+    await expect(begun(full, older)).rejects.toThrow(RefusedError)
+    await expect(begun(full, older)).rejects.toThrow(
+      /AWSDynamoDB\/2 has exportToTime .*, expected one after .*: leave it out/,
+    )
+  })
+
+  it('goes on where a data file was cut off while it was read', async () => {
+    for (const item of items(30)) world.put(item)
+    const url = await writeFullExport(target('1', { files: 1 }), items(30), now - minuteMs)
+    const run = await world.start({ ...specOf(url), segments: 1 } as typeof tableSpec)
+    const { source } = world.deps.weights
+    let reads = 0
+    world.deps.weights.source = {
+      ...source,
+      read: async function* cut(object, start, end) {
+        if (object.key.endsWith('.gz')) reads += 1
+        // The first read is that of its checksum.
+        if (reads === 2) throw new UnavailableError('cut off')
+        yield* source.read(object, start, end)
+      },
+    }
+    const [message] = world.messages
+    await expect(world.step()).rejects.toThrow(new UnavailableError('cut off'))
+    world.messages.push(message!)
+    await world.settle()
+    expect(await world.report(run)).toMatchObject({ outcome: 'passed', counts: { done: 30 } })
+    expect(await differences()).toBe(0)
+  })
+
+  it('fails where a data file is no gzip, and says which', async () => {
+    const url = await writeFullExport(target('1', { files: 1 }), items(3), now - minuteMs)
+    const run = await world.start({ ...specOf(url), segments: 1 } as typeof tableSpec)
+    const { source } = world.deps.weights
+    let reads = 0
+    world.deps.weights.source = {
+      ...source,
+      read: async function* torn(object, start, end) {
+        if (object.key.endsWith('.gz')) reads += 1
+        if (reads === 2) yield* [gzipSync('{}').subarray(0, 15)]
+        else yield* source.read(object, start, end)
+      },
+    }
+    expect(await world.step()).toBe('stopped')
+    expect(await world.run(run)).toMatchObject({
+      status: 'failed',
+      why: expect.stringMatching(/s3:\/\/exports\/AWSDynamoDB\/1\/data\/.* is not whole in gzip/) as string,
+    })
   })
 
   it('is refused where it is not complete', async () => {
