@@ -1,6 +1,6 @@
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda'
 import { type BackfillAnswer, control, requestSchema } from '../shared/backfill/control.ts'
-import { parseWork } from '../shared/backfill/message.ts'
+import { parseWork, receivesMax } from '../shared/backfill/message.ts'
 import { workOn } from '../shared/backfill/work.ts'
 import { handleSqsBatch } from '../shared/clouds/aws/sqs-batch.ts'
 import { InvalidInputError } from '../shared/errors.ts'
@@ -29,7 +29,12 @@ export const handler = async (event: unknown, context: Context): Promise<Backfil
         leaseSeconds: env.leaseSeconds,
         handle: async (record) => {
           const work = parseWork(record.body)
-          const outcome = await workOn(deps, work, deadline)
+          const outcome = await workOn(
+            deps,
+            work,
+            deadline,
+            Number(record.attributes.ApproximateReceiveCount) >= receivesMax,
+          )
           deps.weights.telemetry.log('info', `backfill ${outcome}`, { stage: 'backfill', ...work })
         },
       })

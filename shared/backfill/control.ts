@@ -130,7 +130,11 @@ const start = async (deps: BackfillDeps, { spec, limits, estimate: estimated, pr
   const { clock, random, telemetry } = deps.weights
   const seen = await readRunIds(deps.state)
   const other = (await readRuns(deps.state)).find((run) => isOpen(run) && overlaps(run.spec, spec))
-  if (other && JSON.stringify(other.spec) === JSON.stringify(spec)) return { joined: true, run: other }
+  if (other && JSON.stringify(other.spec) === JSON.stringify(spec)) {
+    // The call that began it may have died before its messages were sent; a second one does no harm.
+    if (other.status === 'running') await send(deps, other)
+    return { joined: true, run: other }
+  }
   if (other)
     throw new ConflictError(
       `backfill ${other.id} of ${subjectOf(other.spec)} is ${other.status}, and would do some of the same: let it end, or cancel it`,

@@ -9,6 +9,9 @@ const schema: z.ZodType<BackfillMessage> = z.object({
   part: z.int().nonnegative(),
 })
 
+/** As infra/aws/backfill.yml has it: what fails so often goes to the dead letters. */
+export const receivesMax = 5
+
 /** A message of the backfill's own queue. Throws InvalidInputError on any other. */
 export const parseWork = (text: string): BackfillMessage => {
   let value: unknown

@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { mapInOrder, toArray } from '../bounded.ts'
-import { DeniedError, SupersededError } from '../errors.ts'
+import { DeniedError, isRetryable, SupersededError } from '../errors.ts'
 import type { SourceObject, SourceVersionEntry } from '../ports.ts'
 import { endCancelled } from '../weights/close.ts'
 import { resendUnits } from '../weights/commit.ts'
@@ -57,6 +57,12 @@ const readDenied = async ({ source }: WeightsDeps, object: SourceObject): Promis
   }
 }
 
+/** Why one object cannot be brought in, so that the rest goes on. Throws what a retry may cure. */
+const reasonOf = (error: unknown): string => {
+  if (isRetryable(error)) throw error
+  return error instanceof Error ? error.message : String(error)
+}
+
 type Looked =
   | { kind: 'planned'; row: ObjectRow }
   | { kind: 'ours'; row: ObjectRow }
@@ -78,10 +84,9 @@ const plan = async (weights: WeightsDeps, run: Run, { bucket, entry }: Listed): 
     if (outcome === 'refused') return { kind: 'refused', why: row.reason ?? 'refused before' }
     return outcome === 'already' ? { kind: 'alreadyThere' } : { kind: 'planned', row }
   } catch (error) {
-    if (error instanceof DeniedError) return { kind: 'refused', why: error.message }
     // What replaced it is announced by an event of its own.
     if (error instanceof SupersededError) return { kind: 'replaced' }
-    throw error
+    return { kind: 'refused', why: reasonOf(error) }
   }
 }
 
@@ -110,10 +115,10 @@ const look = async (deps: ObjectsDeps, run: Run, listed: Listed): Promise<Looked
   return why === undefined ? plan(weights, run, listed) : { kind: 'refused', why }
 }
 
-/** What became of an object that was on its way: null while it is. */
-const ended = async (weights: WeightsDeps, part: Part, traceId: string): Promise<boolean> => {
+/** Counts what became of an object that was on its way; answers its row while it is. */
+const ended = async (weights: WeightsDeps, part: Part, traceId: string): Promise<ObjectRow | undefined> => {
   const row = await weights.objects.get(traceId)
-  if (row?.state === 'copying') return false
+  if (row?.state === 'copying') return row
   if (!row || row.state === 'superseded') add(part, 'replaced', 1)
   else if (row.state === 'refused')
     refuse(part, `s3://${row.source.bucket}/${row.source.key}#${row.version}`, row.reason ?? 'refused')
@@ -128,17 +133,32 @@ const ended = async (weights: WeightsDeps, part: Part, traceId: string): Promise
       for (const { chunks } of segment.parts) add(part, 'chunks', chunks)
     }
   }
-  return true
+  return undefined
 }
 
-const takeEnded = async (weights: WeightsDeps, part: Part, many: Part['inFlight']): Promise<Set<string>> => {
+type Taken = { gone: Set<string>; left: number }
+
+/** What of these has ended, and how many units of the others are left. */
+const takeEnded = async (weights: WeightsDeps, part: Part, many: Part['inFlight']): Promise<Taken> => {
   const gone = new Set<string>()
+  let left = 0
   const looked = mapInOrder(many, lookupsInFlight, async ([traceId]) => ({
     traceId,
-    isEnded: await ended(weights, part, traceId),
+    row: await ended(weights, part, traceId),
   }))
-  for await (const { traceId, isEnded } of looked) if (isEnded) gone.add(traceId)
-  return gone
+  for await (const { traceId, row } of looked)
+    if (row) left += row.left
+    else gone.add(traceId)
+  return { gone, left }
+}
+
+/** Units of large objects that get done are a movement, too. */
+const noteLeft = (part: Part, left: number, nowMs: number): void => {
+  if (part.left !== undefined && left < part.left) {
+    part.movedAt = nowMs
+    part.stalls = 0
+  }
+  part.left = left
 }
 
 const countArrivals = (part: Part, count: number, nowMs: number): void => {
@@ -154,15 +174,28 @@ const countArrivals = (part: Part, count: number, nowMs: number): void => {
 /** Counts what has arrived since the last look. */
 export const settleObjects = async (weights: WeightsDeps, part: Part): Promise<number> => {
   const first = part.inFlight.slice(0, lookedAtFirst)
-  let gone = await takeEnded(weights, part, first)
-  // A large one may be the oldest for long.
-  if (gone.size === 0) gone = await takeEnded(weights, part, part.inFlight.slice(lookedAtFirst))
+  let { gone, left } = await takeEnded(weights, part, first)
+  if (gone.size === 0) {
+    // A large one may be the oldest for long.
+    const others = await takeEnded(weights, part, part.inFlight.slice(lookedAtFirst))
+    gone = others.gone
+    left += others.left
+  }
   countArrivals(part, gone.size, weights.clock.now())
-  if (gone.size === 0) return 0
+  if (gone.size === 0) {
+    if (part.inFlight.length > 0) noteLeft(part, left, weights.clock.now())
+    return 0
+  }
+  delete part.left
   part.inFlight = part.inFlight.filter(([traceId]) => !gone.has(traceId))
   part.movedAt = weights.clock.now()
   part.stalls = 0
   return gone.size
+}
+
+const subjectOfRow = async (weights: WeightsDeps, traceId: string): Promise<string> => {
+  const row = await weights.objects.get(traceId)
+  return row ? `s3://${row.source.bucket}/${row.source.key}#${row.version}` : traceId
 }
 
 const resend = async (weights: WeightsDeps, run: Run, traceId: string): Promise<void> => {
@@ -175,13 +208,24 @@ const resend = async (weights: WeightsDeps, run: Run, traceId: string): Promise<
   else await planObject(weights, rule, object, 0, 'asked', undefined, run.id)
 }
 
+const resendAll = async (weights: WeightsDeps, run: Run, part: Part): Promise<void> => {
+  const refused = new Set<string>()
+  const sent = mapInOrder(part.inFlight, lookupsInFlight, async ([traceId]) => {
+    const why = await resend(weights, run, traceId).then(() => undefined, reasonOf)
+    return { traceId, why }
+  })
+  for await (const { traceId, why } of sent) {
+    if (why === undefined) continue
+    refused.add(traceId)
+    refuse(part, await subjectOfRow(weights, traceId), why)
+  }
+  if (refused.size > 0) part.inFlight = part.inFlight.filter(([traceId]) => !refused.has(traceId))
+}
+
 /** What does not get on however often it is sent: the rest is done. Nothing sends it again but the next backfill. */
 const giveUp = async (weights: WeightsDeps, part: Part): Promise<void> => {
-  for (const [traceId] of part.inFlight) {
-    const row = await weights.objects.get(traceId)
-    const subject = row ? `s3://${row.source.bucket}/${row.source.key}#${row.version}` : traceId
-    refuse(part, subject, 'its copy does not get on: the log of copySegment and the dead letters say why')
-  }
+  const why = 'its copy does not get on: the log of copySegment and the dead letters say why'
+  for (const [traceId] of part.inFlight) refuse(part, await subjectOfRow(weights, traceId), why)
   part.inFlight = []
 }
 
@@ -191,7 +235,7 @@ export const resendStalled = async (weights: WeightsDeps, run: Run, part: Part):
   const isStalled = part.inFlight.length > 0 && nowMs - Math.max(part.movedAt, part.resentAt) > quietMs(weights)
   if (part.resentAt >= run.resumedAt && !isStalled) return
   if (isStalled && part.stalls >= stallsMax) return giveUp(weights, part)
-  for await (const _ of mapInOrder(part.inFlight, lookupsInFlight, ([traceId]) => resend(weights, run, traceId)));
+  await resendAll(weights, run, part)
   part.resentAt = nowMs
   if (isStalled) part.stalls += 1
 }

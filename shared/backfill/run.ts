@@ -74,8 +74,10 @@ export const partSchema = z.object({
   resentAt: z.number(),
   /** How often they were sent again while nothing moved. */
   stalls: whole,
-  /** When something was last planned or arrived. */
+  /** When something was last planned, copied or arrived. */
   movedAt: z.number(),
+  /** Units of what is on its way that were left when it was looked at last; not there where something has arrived since. */
+  left: whole.exactOptional(),
   /** Objects that arrive in a second, and how many have since that was looked at. */
   arrivals: z.object({ perSecond: z.number(), since: z.number(), count: whole }),
 })
@@ -101,11 +103,22 @@ export const add = (part: Pick<Part, 'counts'>, name: string, count: number): vo
   if (count !== 0) part.counts[name] = (part.counts[name] ?? 0) + count
 }
 
+/** Of a subject and of a reason, so that all that is kept has room in the state's item. */
+const charactersMax = 300
+const endingCharacters = 100
+
+/** The start and the end: a version is named last. */
+const cut = (text: string): string =>
+  text.length <= charactersMax
+    ? text
+    : `${text.slice(0, charactersMax - endingCharacters - 1)}…${text.slice(-endingCharacters)}`.toWellFormed()
+
 /** What cannot be brought in, with the reason: the rest goes on. */
 export const refuse = (part: Part, subject: string, detail: string): void => {
   part.refusedTotal += 1
   add(part, 'refused', 1)
-  if (part.refused.length < refusedKeptMax) part.refused.push({ kind: 'unreplicable', subject, detail, repaired: 'no' })
+  if (part.refused.length < refusedKeptMax)
+    part.refused.push({ kind: 'unreplicable', subject: cut(subject), detail: cut(detail), repaired: 'no' })
 }
 
 /** What a second backfill of the same thing has in common with the first. */

@@ -1,4 +1,4 @@
-import { LifeboatError } from '../errors.ts'
+import { isRetryable, LifeboatError } from '../errors.ts'
 import type { Deadline } from '../weights/deps.ts'
 import { conclude, endInFlight } from './conclude.ts'
 import type { BackfillDeps } from './deps.ts'
@@ -88,14 +88,13 @@ const rowsStep = async (
 }
 
 /** What a retry cannot cure ends the run, with its reason in the report. */
-const failed = async (deps: BackfillDeps, run: Run, error: unknown): Promise<boolean> => {
-  if (!(error instanceof LifeboatError) || error.retryable) return false
+const fail = async (deps: BackfillDeps, run: string, error: unknown): Promise<void> => {
   const endedAt = deps.weights.clock.now()
-  await changeRun(deps.state, run.id, (now) =>
-    now.status === 'running' ? { ...now, status: 'failed', why: error.message, endedAt } : undefined,
+  const why = error instanceof Error ? error.message : String(error)
+  await changeRun(deps.state, run, (now) =>
+    now.status === 'running' ? { ...now, status: 'failed', why, endedAt } : undefined,
   )
-  deps.weights.telemetry.log('error', 'the backfill failed', { stage: 'backfill', run: run.id, error })
-  return true
+  deps.weights.telemetry.log('error', 'the backfill failed', { stage: 'backfill', run, error })
 }
 
 const metrics = (deps: BackfillDeps, before: Part['counts'], part: Part): void => {
@@ -128,7 +127,7 @@ const taken = async (deps: BackfillDeps, id: string, part: Part): Promise<Worked
 }
 
 /** Every page that was done is on record before the next begins: a call that dies repeats one page. */
-export const workOn = async (
+const workOnPages = async (
   deps: BackfillDeps,
   { run: id, part: index }: { run: string; part: number },
   deadline: Deadline,
@@ -157,8 +156,9 @@ export const workOn = async (
     try {
       stepped = await step(deps, run, { part, index, pace })
     } catch (error) {
-      if (await failed(deps, run, error)) continue
-      throw error
+      if (!(error instanceof LifeboatError) || error.retryable) throw error
+      await fail(deps, id, error)
+      continue
     }
     if (stepped === 'ended') part.phase = 'ended'
     if (JSON.stringify(part) !== before.text) {
@@ -176,4 +176,23 @@ export const workOn = async (
   }
   await conclude(deps, id)
   return 'ended'
+}
+
+/**
+ * Works on a part. `isLast`: the queue gives the message up when this fails, and nothing would go on or say why; so what a
+ * retry has not cured ends the run. An outage is waited out by the queue, which sends such a message again.
+ */
+export const workOn = async (
+  deps: BackfillDeps,
+  work: { run: string; part: number },
+  deadline: Deadline,
+  isLast = false,
+): Promise<Worked> => {
+  try {
+    return await workOnPages(deps, work, deadline)
+  } catch (error) {
+    if (!isLast || isRetryable(error)) throw error
+    await fail(deps, work.run, error)
+    return workOnPages(deps, work, deadline)
+  }
 }

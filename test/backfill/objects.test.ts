@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { toArray } from '../../shared/bounded.ts'
-import { ConflictError, DeniedError, NotConfiguredError, RefusedError } from '../../shared/errors.ts'
+import { ConflictError, DeniedError, NotConfiguredError, RefusedError, UnavailableError } from '../../shared/errors.ts'
 import { planObject } from '../../shared/weights/plan.ts'
+import { quietMs } from '../../shared/weights/sweep.ts'
 import { type BackfillWorld, createBackfillWorld, objectsSpec } from '../support/backfill-world.ts'
 import { bucketName, noise } from '../support/weights-world.ts'
 
@@ -117,6 +118,123 @@ describe('a backfill of objects', () => {
         's3://models/old/cold: archived: restore it in S3, then backfill it again',
       ],
     )
+  })
+
+  it.each(['head', 'read'] as const)('lists an object that answers 400 to %s, and brings in the rest', async (what) => {
+    await aged(() => old(3))
+    const { source } = it_.deps.weights
+    it_.deps.weights.source = {
+      ...source,
+      head: async (ref) => {
+        if (what === 'head' && ref.key === 'old/1') throw new Error('head s3://models/old/1: InvalidArgument')
+        const object = await source.head(ref)
+        return object && ref.key === 'old/1' ? { ...object, etagIsOpaque: true } : object
+      },
+      read: (object, start, end) => {
+        if (object.key === 'old/1') throw new Error('read s3://models/old/1: InvalidArgument')
+        return source.read(object, start, end)
+      },
+    }
+    const run = await it_.start(objectsSpec)
+    await it_.settle()
+    const { counts, findings } = await it_.report(run)
+    expect(counts).toMatchObject({ done: 2, refused: 1 })
+    expect(findings[0]!.detail).toBe(`${what} s3://models/old/1: InvalidArgument`)
+  })
+
+  it('waits for what a retry may cure', async () => {
+    await aged(() => old(3))
+    const { source } = it_.deps.weights
+    it_.deps.weights.source = {
+      ...source,
+      head: async () => {
+        throw new UnavailableError('503')
+      },
+    }
+    const run = await it_.start(objectsSpec)
+    await expect(it_.step(true)).rejects.toThrow(UnavailableError)
+    expect(await it_.run(run)).toMatchObject({ status: 'running' })
+    expect(await it_.counts(run)).toEqual({})
+  })
+
+  it('fails with the reason where its message fails for the last time', async () => {
+    await aged(() => old(3))
+    const { source } = it_.deps.weights
+    const run = await it_.start(objectsSpec)
+    it_.deps.weights.source = {
+      ...source,
+      versionPages: () => {
+        throw new Error('list s3://models: InvalidArgument')
+      },
+    }
+    const [message] = it_.messages
+    await expect(it_.step()).rejects.toThrow('InvalidArgument')
+    expect((await it_.run(run)).status).toBe('running')
+    it_.messages.push(message!)
+    expect(await it_.step(true)).toBe('stopped')
+    expect(await it_.run(run)).toMatchObject({ status: 'failed', why: 'list s3://models: InvalidArgument' })
+    expect((await it_.report(run)).outcome).toBe('failed')
+  })
+
+  it('refuses what answers 400 when it is sent again, and goes on', async () => {
+    await aged(() => old(2))
+    const run = await it_.start(objectsSpec)
+    const { workQueue, source } = it_.deps.weights
+    it_.deps.weights.workQueue = {
+      send: async (messages) =>
+        workQueue.send((await toArray(wrap(messages))).filter(({ source: { key } }) => key !== 'old/1')),
+    }
+    const heads: string[] = []
+    it_.deps.weights.source = {
+      ...source,
+      head: async (ref) => {
+        heads.push(ref.key)
+        if (heads.filter((key) => key === 'old/1').length === 2 && ref.key === 'old/1') throw new Error('400')
+        return source.head(ref)
+      },
+    }
+    await it_.settle()
+    const { counts, findings } = await it_.report(run)
+    expect(counts).toMatchObject({ done: 1, refused: 1 })
+    expect(findings[0]!.detail).toBe('400')
+  })
+
+  it('is sent again by the one that joins it, where its own message was lost', async () => {
+    await aged(() => old(2))
+    const { send } = it_.deps.queue
+    it_.deps.queue.send = async () => {
+      throw new UnavailableError('SQS is away')
+    }
+    await expect(it_.start(objectsSpec)).rejects.toThrow(UnavailableError)
+    it_.deps.queue.send = send
+    const run = await it_.start(objectsSpec)
+    await it_.settle()
+    expect((await it_.report(run)).counts['done']).toBe(2)
+  })
+
+  it('does not give up a large object of which units get done', async () => {
+    await aged(() => old(1))
+    const run = await it_.start(objectsSpec)
+    const { objects, config } = it_.deps.weights
+    const quiet = quietMs({ config })
+    let left = 12
+    const { get } = objects
+    objects.get = async (traceId) => {
+      const row = await get(traceId)
+      return row?.state === 'copying' ? { ...row, left } : row
+    }
+    const { wait } = it_.deps
+    it_.deps.wait = async (ms) => {
+      if (left <= 1) {
+        objects.get = get
+        return wait(ms)
+      }
+      left -= 1
+      it_.world.tick(quiet * 0.8)
+    }
+    await it_.settle()
+    expect((await it_.report(run)).counts).toMatchObject({ done: 1 })
+    expect((await it_.report(run)).findingsTotal).toBe(0)
   })
 
   it('finds by a read that the key of an encrypted object is denied', async () => {
@@ -352,7 +470,8 @@ describe('a backfill of objects', () => {
       joined: true,
       run: { id: run },
     })
-    expect(it_.messages).toHaveLength(1)
+    // That of the one that joined, too.
+    expect(it_.messages).toHaveLength(2)
     await expect(it_.start({ ...objectsSpec, prefix: '' } as typeof objectsSpec)).rejects.toThrow(ConflictError)
   })
 

@@ -1,13 +1,14 @@
+import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { createMemoryProofState } from '../../shared/clouds/memory/proof-state.ts'
 import { createMemoryQueue } from '../../shared/clouds/memory/queue.ts'
 import { InvalidInputError } from '../../shared/errors.ts'
 import { createBrake } from '../../shared/backfill/brake.ts'
-import { parseWork } from '../../shared/backfill/message.ts'
+import { parseWork, receivesMax } from '../../shared/backfill/message.ts'
 import { defaultPrices, pricesOf } from '../../shared/backfill/prices.ts'
 import { dollarsOf, quantitiesOf } from '../../shared/backfill/quantities.ts'
 import { addRun, changeRun } from '../../shared/backfill/records.ts'
-import { newPart, overlaps, type Run, type Spec } from '../../shared/backfill/run.ts'
+import { newPart, overlaps, refuse, type Run, type Spec } from '../../shared/backfill/run.ts'
 import { createRoutedQueue } from '../../shared/weights/routed-queue.ts'
 import { objectsSpec, tableSpec } from '../support/backfill-world.ts'
 
@@ -90,6 +91,25 @@ describe('runs', () => {
   it('messages that are not of their making are refused', () => {
     for (const text of ['{', '{"lifeboat":"backfill","action":"work","run":"a"}', 'null'])
       expect(() => parseWork(text)).toThrow(InvalidInputError)
+  })
+})
+
+describe('what was refused', () => {
+  it('has room in an item of 400 KB, and names its version', () => {
+    const part = newPart(0)
+    const version = 'v'.repeat(32)
+    for (let index = 0; index < 300; index += 1)
+      refuse(part, `s3://models/${'k'.repeat(1024)}#${version}`, `an error of ${'x'.repeat(5000)}`)
+    expect(Buffer.byteLength(JSON.stringify(part))).toBeLessThan(200_000)
+    expect(part.refused[0]!.subject).toMatch(/^s3:\/\/models\/k+…k+#v{32}$/)
+    expect(part.refused[0]!.subject).toHaveLength(300)
+    expect(part.refusedTotal).toBe(300)
+  })
+
+  it('is final at the receive at which the queue gives a message up', async () => {
+    const template = await readFile(new URL('../../infra/aws/backfill.yml', import.meta.url), 'utf8')
+    const [, own] = /QueueName: lifeboat-\S+-backfill\n(?:.*\n)*?.*maxReceiveCount: (\d+)/.exec(template) ?? []
+    expect(Number(own)).toBe(receivesMax)
   })
 })
 

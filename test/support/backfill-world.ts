@@ -55,7 +55,7 @@ export type BackfillWorld = {
   ask(request: Omit<BackfillRequest, 'lifeboat'> & Record<string, unknown>): Promise<BackfillAnswer>
   start(spec: Spec, limits?: Run['limits']): Promise<string>
   /** The oldest message of the backfill's own queue is handled; undefined where there is none. */
-  step(): Promise<Worked | undefined>
+  step(isLast?: boolean): Promise<Worked | undefined>
   /** The copies and commits that are on their way. Units of stopped backfills are dropped. */
   drain(): Promise<void>
   /** Everything that is in any queue, until nothing is. */
@@ -123,9 +123,9 @@ export const createBackfillWorld = async (
       if (!('run' in answer)) throw new Error('no run')
       return answer.run.id
     },
-    step: async () => {
+    step: async (isLast = false) => {
       const text = queue.messages.shift()
-      return text === undefined ? undefined : workOn(deps, parseWork(text), ample)
+      return text === undefined ? undefined : workOn(deps, parseWork(text), ample, isLast)
     },
     drain,
     settle: async () => {
