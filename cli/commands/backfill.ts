@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { type Limits, specSchema } from '../../shared/backfill/run.ts'
-import { InvalidInputError } from '../../shared/errors.ts'
+import { exportsMax, isRunId, type Limits, specSchema } from '../../shared/backfill/run.ts'
+import { InvalidInputError, NotConfiguredError, NotFoundError } from '../../shared/errors.ts'
 import { parseLimit } from '../arguments.ts'
 import { changeBackfill, type BackfillOptions, listBackfills, runBackfill, showBackfill } from '../backfill/run.ts'
 import { type CliContext, configFile, type GlobalOptions, loadConfig } from '../context.ts'
@@ -16,7 +16,9 @@ const segmentsDefault = 4
 const parseBytes = (text: string): number => {
   const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)\s*(?:([KMG])i?B?)?$/i.exec(text) ?? []
   if (digits === undefined) throw new InvalidArgumentError('expected bytes, such as 500000, 64K, 20M or 1G.')
-  return Math.max(1, Math.round(Number(digits) * 1024 ** ' KMG'.indexOf(unit.toUpperCase() || ' ')))
+  const bytes = Math.round(Number(digits) * 1024 ** ' KMG'.indexOf(unit.toUpperCase() || ' '))
+  if (!Number.isSafeInteger(bytes) || bytes < 1) throw new InvalidArgumentError('expected at least one byte.')
+  return bytes
 }
 
 const limitsOf = ({
@@ -37,15 +39,34 @@ const objects = (context: CliContext, text: string, options: ObjectsOptions): Pr
   return runBackfill(context, options, { spec, limits: limitsOf(options) })
 }
 
+const problemOf = ({ segments, export: exports = [] }: TableOptions, path: readonly PropertyKey[]): string => {
+  const [field, index] = path
+  if (field === 'segments') return `--segments: found ${segments}, allowed: 1 to 32`
+  return index === undefined
+    ? `--export: found ${exports.length}, allowed: ${exportsMax} at most`
+    : `--export: found "${exports[Number(index)]}", expected s3://BUCKET/PREFIX/AWSDynamoDB/EXPORT-ID`
+}
+
+const parseId = (text: string): string => {
+  if (isRunId(text)) return text
+  throw new InvalidInputError(`found "${text}", expected an id as "lifeboat backfill list" names it`)
+}
+
 const table = async (context: CliContext, name: string, options: TableOptions): Promise<void> => {
-  configuredTable(await loadConfig(context, options), name, configFile(context, options))
+  const config = await loadConfig(context, options)
+  try {
+    configuredTable(config, name, configFile(context, options))
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+    throw new NotConfiguredError(error.message, { cause: error })
+  }
   const spec = specSchema.safeParse({
     kind: 'table',
     table: name,
     segments: options.segments,
     exports: options.export ?? [],
   })
-  if (!spec.success) throw new InvalidInputError(`--segments: found ${options.segments}, allowed: 1 to 32`)
+  if (!spec.success) throw new InvalidInputError(problemOf(options, spec.error.issues[0]?.path ?? []))
   return runBackfill(context, options, { spec: spec.data, limits: limitsOf(options) })
 }
 
@@ -55,7 +76,11 @@ const withRunOptions = (command: Command): Command =>
     .option('--no-estimate', 'begin at once: without an estimate there is no bar, and nothing beside what it cost')
     .option('--prices <file>', 'JSON with your prices in dollars, in the place of list prices')
     .option('--items-per-second <number>', 'at most so many objects or items (default: no limit)', parseLimit)
-    .option('--bytes-per-second <bytes>', 'read at most so much, such as 20M (default: no limit)', parseBytes)
+    .option(
+      '--bytes-per-second <bytes>',
+      'read at most so much, such as 20M (default: no limit); of objects it paces what is planned, not the copies',
+      parseBytes,
+    )
     .option('--detach', 'do not follow it')
 
 const runHelp = `
@@ -118,7 +143,7 @@ Examples:
     .description('how far one is, what it could not bring in, and its account at the end')
     .argument('<id>', 'as list names it')
     .action((id: string, _options, command: Command) =>
-      showBackfill(context, command.optsWithGlobals<GlobalOptions>(), id),
+      showBackfill(context, command.optsWithGlobals<GlobalOptions>(), parseId(id)),
     )
   const changes = {
     pause: 'nothing more is sent, within seconds, until it is resumed',
@@ -131,6 +156,6 @@ Examples:
       .description(changes[action])
       .argument('<id>', 'as list names it')
       .action((run: string, _options, command: Command) =>
-        changeBackfill(context, command.optsWithGlobals<GlobalOptions>(), { action, run }),
+        changeBackfill(context, command.optsWithGlobals<GlobalOptions>(), { action, run: parseId(run) }),
       )
 }

@@ -16,6 +16,7 @@ import {
   newPart,
   overlaps,
   type Run,
+  runIdSchema,
   specSchema,
   type Spec,
   subjectOf,
@@ -26,7 +27,7 @@ import {
 
 const numbers = z.record(z.string(), z.number())
 const asked = z.literal('backfill')
-const ofRun = { lifeboat: asked, run: z.string().min(1) }
+const ofRun = { lifeboat: asked, run: runIdSchema }
 
 export const requestSchema = z.discriminatedUnion('action', [
   z.strictObject({

@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import * as z from 'zod'
-import { ConflictError, RefusedError } from '../errors.ts'
+import { ConflictError, isRetryable, RefusedError, SupersededError } from '../errors.ts'
 import { scannedBytes } from '../features/backfill-row.ts'
 import { itemKeyOf, ruleOfTable } from '../features/change.ts'
 import { forEachBounded } from '../bounded.ts'
-import type { BlobStat, BlobStore, SourceVersionEntry } from '../ports.ts'
+import type { BlobStat, BlobStore, SourceObject, SourceVersionEntry } from '../ports.ts'
 import { chunksOf } from '../weights/chunker.ts'
 import type { Deadline, WeightsDeps } from '../weights/deps.ts'
 import { traceIdOf, versionOf } from '../weights/identity.ts'
@@ -151,40 +151,63 @@ async function* withTypes(
 
 type Sampled = { objects: number; bytes: number; sent: number; chunks: number }
 
-/** Reads and encodes what is sampled, as a copy would: what is sent of it, and what is there already or comes twice. */
+type Sample = Sampled & { unread: { copies: number; bytes: number; why?: string } }
+
+/** One object as a copy would read and encode it: what is sent of it, and what is there already or comes twice. */
+const readOne = async (
+  weights: WeightsDeps,
+  dry: ReturnType<typeof dryStore>,
+  object: SourceObject,
+): Promise<{ sent: number; chunks: number; end: number }> => {
+  let sent = 0
+  let chunks = 0
+  const { how, end } = await firstCuts(weights, object, sampleObjectBytesMax)
+  for await (const stored of storeChunks(
+    dry,
+    withTypes(chunksOf(weights.source.read(object, 0, end), how), how),
+    true,
+  )) {
+    chunks += 1
+    sent += stored.bytesSent
+    await dry.chunks.record([stored.ref])
+  }
+  return { sent, chunks, end }
+}
+
+/** Reads and encodes what is sampled; what cannot be read, such as where its key is denied, is counted apart. */
 const readSample = async (
   weights: WeightsDeps,
   spec: ObjectsSpec,
   tally: Tally,
   deadline: Deadline,
-): Promise<Sampled> => {
+): Promise<Sample> => {
   const dry = dryStore(weights)
-  const total: Sampled = { objects: 0, bytes: 0, sent: 0, chunks: 0 }
+  const total: Sample = { objects: 0, bytes: 0, sent: 0, chunks: 0, unread: { copies: 0, bytes: 0 } }
   let readBytes = 0
-  for (const { key, versionId, copies } of tally.sample) {
+  for (const { key, versionId, copies, size } of tally.sample) {
     if (readBytes >= sampleBytesMax || deadline.remainingMs() < reserveMs) break
-    const object = await weights.source
-      .head({ bucket: spec.bucket, key, ...(versionId === undefined ? {} : { versionId }) })
-      .catch(() => undefined)
-    if (!object || object.isArchived) continue
-    let sent = 0
-    let chunks = 0
-    const { how, end } = await firstCuts(weights, object, sampleObjectBytesMax)
-    for await (const stored of storeChunks(
-      dry,
-      withTypes(chunksOf(weights.source.read(object, 0, end), how), how),
-      true,
-    )) {
-      chunks += 1
-      sent += stored.bytesSent
-      await dry.chunks.record([stored.ref])
+    try {
+      const object = await weights.source.head({
+        bucket: spec.bucket,
+        key,
+        ...(versionId === undefined ? {} : { versionId }),
+      })
+      if (!object || object.isArchived) continue
+      const { sent, chunks, end } = await readOne(weights, dry, object)
+      readBytes += end
+      const scale = end === 0 ? 1 : object.size / end
+      total.objects += copies
+      total.bytes += object.size * copies
+      total.sent += sent * scale
+      total.chunks += chunks * scale * copies
+    } catch (error) {
+      if (isRetryable(error)) throw error
+      // It was replaced meanwhile: nothing is wrong with it.
+      if (error instanceof SupersededError) continue
+      total.unread.copies += copies
+      total.unread.bytes += size * copies
+      total.unread.why ??= `s3://${spec.bucket}/${key}: ${error instanceof Error ? error.message : String(error)}`
     }
-    readBytes += end
-    const scale = end === 0 ? 1 : object.size / end
-    total.objects += copies
-    total.bytes += object.size * copies
-    total.sent += sent * scale
-    total.chunks += chunks * scale * copies
   }
   return total
 }
@@ -214,24 +237,29 @@ const estimateObjects = async (
   }
   const sample = await readSample(weights, spec, tally, deadline)
   const per = (part: number): number => (sample.bytes > 0 ? part / sample.bytes : 0)
+  const { unread } = sample
+  const wanted = tally.wanted - unread.copies
+  const bytes = tally.bytes - unread.bytes
   const work = {
     read: tally.listed,
-    done: tally.wanted,
-    bytesRead: tally.bytes,
-    bytesSent: Math.round(tally.bytes * per(sample.sent)),
+    done: wanted,
+    bytesRead: bytes,
+    bytesSent: Math.round(bytes * per(sample.sent)),
     readUnits: 0,
-    chunks: Math.max(Math.round(tally.bytes * per(sample.chunks)), tally.wanted > 0 ? tally.sample.length : 0),
-    segments: Math.max(tally.wanted, Math.ceil(tally.bytes / 2 ** 28)),
+    chunks: Math.max(Math.round(bytes * per(sample.chunks)), wanted > 0 ? tally.sample.length : 0),
+    segments: Math.max(wanted, Math.ceil(bytes / 2 ** 28)),
   }
   const counts = {
     alreadyThere: tally.alreadyThere,
-    unreplicable: tally.unreplicable,
+    unreplicable: tally.unreplicable + unread.copies,
     sampleObjects: sample.objects,
     sampleBytes: sample.bytes,
     sampleSent: Math.round(sample.sent),
   }
   const notes =
     tally.unreplicable > 0 ? [`${tally.unreplicable} cannot be read: archived, or from before versions`] : []
+  if (unread.why !== undefined)
+    notes.push(`${unread.copies} of the sample cannot be read, and as many of the rest as it stands for: ${unread.why}`)
   return { kind: 'estimated', estimate: { ...accountOf(spec, work, pricesOf(prices)), ...counts }, notes }
 }
 

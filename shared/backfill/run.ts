@@ -13,11 +13,13 @@ const objectsSchema = z.strictObject({
   versions: z.enum(['all', 'current']),
 })
 
+export const exportsMax = 50
+
 const tableSchema = z.strictObject({
   kind: z.literal('table'),
   table: z.string().min(1),
   /** `s3://BUCKET/PREFIX/AWSDynamoDB/EXPORT-ID` of a full export and of incremental ones that follow it; none: a scan. */
-  exports: z.array(z.string().min(1)).max(50).default([]),
+  exports: z.array(z.string().min(1)).max(exportsMax).default([]),
   /** Parts of the table, or of an export's files, that are worked on at the same time. */
   segments: z.int().min(1).max(32).default(4),
 })
@@ -34,6 +36,11 @@ export const limitsSchema = z.strictObject({
   readUnits: z.number().positive().exactOptional(),
 })
 export type Limits = z.infer<typeof limitsSchema>
+
+/** Ids are parts of names: what a slash would add is another record. */
+const idPattern = /^[A-Za-z0-9-]+$/
+export const runIdSchema = z.string().regex(idPattern, 'expected an id as "lifeboat backfill list" names it')
+export const isRunId = (text: string): boolean => idPattern.test(text)
 
 export const statuses = ['running', 'paused', 'done', 'cancelled', 'failed'] as const
 

@@ -1,27 +1,15 @@
-import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { toArray } from '../../shared/bounded.ts'
-import { ConflictError, DeniedError, NotConfiguredError, RefusedError, UnavailableError } from '../../shared/errors.ts'
-import { planObject } from '../../shared/weights/plan.ts'
-import { quietMs } from '../../shared/weights/sweep.ts'
-import { type BackfillWorld, createBackfillWorld, objectsSpec } from '../support/backfill-world.ts'
+import { ConflictError, DeniedError, NotConfiguredError, RefusedError } from '../../shared/errors.ts'
+import { age, type BackfillWorld, createBackfillWorld, objectsSpec, putOld } from '../support/backfill-world.ts'
 import { bucketName, noise } from '../support/weights-world.ts'
 
 let it_: BackfillWorld
-const old = (count: number, options: { storageClass?: string } = {}): void => {
-  for (let index = 0; index < count; index += 1)
-    it_.world.source.put(bucketName, `old/${index}`, noise(3000, index + 1), options)
-}
-/** Puts what is older than Lifeboat. */
 beforeEach(async () => {
   it_ = await createBackfillWorld()
 })
-const aged = async (fill: () => void): Promise<void> => {
-  fill()
-  it_.world.tick(60_000)
-  const record = await it_.deps.state.read('reconcile')
-  await it_.deps.state.write('reconcile', { since: it_.world.now() }, record?.version)
-  it_.world.tick(60_000)
-}
+const old = (count: number): void => putOld(it_, count)
+const aged = (fill: () => void): Promise<void> => age(it_, fill)
 
 describe('a backfill of objects', () => {
   it('brings in every version under the prefix, and keeps an account', async () => {
@@ -118,123 +106,6 @@ describe('a backfill of objects', () => {
         's3://models/old/cold: archived: restore it in S3, then backfill it again',
       ],
     )
-  })
-
-  it.each(['head', 'read'] as const)('lists an object that answers 400 to %s, and brings in the rest', async (what) => {
-    await aged(() => old(3))
-    const { source } = it_.deps.weights
-    it_.deps.weights.source = {
-      ...source,
-      head: async (ref) => {
-        if (what === 'head' && ref.key === 'old/1') throw new Error('head s3://models/old/1: InvalidArgument')
-        const object = await source.head(ref)
-        return object && ref.key === 'old/1' ? { ...object, etagIsOpaque: true } : object
-      },
-      read: (object, start, end) => {
-        if (object.key === 'old/1') throw new Error('read s3://models/old/1: InvalidArgument')
-        return source.read(object, start, end)
-      },
-    }
-    const run = await it_.start(objectsSpec)
-    await it_.settle()
-    const { counts, findings } = await it_.report(run)
-    expect(counts).toMatchObject({ done: 2, refused: 1 })
-    expect(findings[0]!.detail).toBe(`${what} s3://models/old/1: InvalidArgument`)
-  })
-
-  it('waits for what a retry may cure', async () => {
-    await aged(() => old(3))
-    const { source } = it_.deps.weights
-    it_.deps.weights.source = {
-      ...source,
-      head: async () => {
-        throw new UnavailableError('503')
-      },
-    }
-    const run = await it_.start(objectsSpec)
-    await expect(it_.step(true)).rejects.toThrow(UnavailableError)
-    expect(await it_.run(run)).toMatchObject({ status: 'running' })
-    expect(await it_.counts(run)).toEqual({})
-  })
-
-  it('fails with the reason where its message fails for the last time', async () => {
-    await aged(() => old(3))
-    const { source } = it_.deps.weights
-    const run = await it_.start(objectsSpec)
-    it_.deps.weights.source = {
-      ...source,
-      versionPages: () => {
-        throw new Error('list s3://models: InvalidArgument')
-      },
-    }
-    const [message] = it_.messages
-    await expect(it_.step()).rejects.toThrow('InvalidArgument')
-    expect((await it_.run(run)).status).toBe('running')
-    it_.messages.push(message!)
-    expect(await it_.step(true)).toBe('stopped')
-    expect(await it_.run(run)).toMatchObject({ status: 'failed', why: 'list s3://models: InvalidArgument' })
-    expect((await it_.report(run)).outcome).toBe('failed')
-  })
-
-  it('refuses what answers 400 when it is sent again, and goes on', async () => {
-    await aged(() => old(2))
-    const run = await it_.start(objectsSpec)
-    const { workQueue, source } = it_.deps.weights
-    it_.deps.weights.workQueue = {
-      send: async (messages) =>
-        workQueue.send((await toArray(wrap(messages))).filter(({ source: { key } }) => key !== 'old/1')),
-    }
-    const heads: string[] = []
-    it_.deps.weights.source = {
-      ...source,
-      head: async (ref) => {
-        heads.push(ref.key)
-        if (heads.filter((key) => key === 'old/1').length === 2 && ref.key === 'old/1') throw new Error('400')
-        return source.head(ref)
-      },
-    }
-    await it_.settle()
-    const { counts, findings } = await it_.report(run)
-    expect(counts).toMatchObject({ done: 1, refused: 1 })
-    expect(findings[0]!.detail).toBe('400')
-  })
-
-  it('is sent again by the one that joins it, where its own message was lost', async () => {
-    await aged(() => old(2))
-    const { send } = it_.deps.queue
-    it_.deps.queue.send = async () => {
-      throw new UnavailableError('SQS is away')
-    }
-    await expect(it_.start(objectsSpec)).rejects.toThrow(UnavailableError)
-    it_.deps.queue.send = send
-    const run = await it_.start(objectsSpec)
-    await it_.settle()
-    expect((await it_.report(run)).counts['done']).toBe(2)
-  })
-
-  it('does not give up a large object of which units get done', async () => {
-    await aged(() => old(1))
-    const run = await it_.start(objectsSpec)
-    const { objects, config } = it_.deps.weights
-    const quiet = quietMs({ config })
-    let left = 12
-    const { get } = objects
-    objects.get = async (traceId) => {
-      const row = await get(traceId)
-      return row?.state === 'copying' ? { ...row, left } : row
-    }
-    const { wait } = it_.deps
-    it_.deps.wait = async (ms) => {
-      if (left <= 1) {
-        objects.get = get
-        return wait(ms)
-      }
-      left -= 1
-      it_.world.tick(quiet * 0.8)
-    }
-    await it_.settle()
-    expect((await it_.report(run)).counts).toMatchObject({ done: 1 })
-    expect((await it_.report(run)).findingsTotal).toBe(0)
   })
 
   it('finds by a read that the key of an encrypted object is denied', async () => {
@@ -375,86 +246,6 @@ describe('a backfill of objects', () => {
     await it_.settle()
     expect(await it_.counts(again)).toMatchObject({ alreadyThere: 1, done: 1 })
     expect(await it_.world.manifests()).toHaveLength(2)
-  })
-
-  it('ends what a call planned while another ended its part, which was cancelled', async () => {
-    await aged(() => old(2))
-    const run = await it_.start(objectsSpec)
-    const [message] = it_.messages
-    const before = { ...it_.deps.state }
-    it_.deps.state.write = async (...args) => {
-      it_.deps.state.write = before.write
-      await it_.ask({ action: 'cancel', run })
-      it_.messages.splice(0, it_.messages.length, message!)
-      // The other one sees none of what was planned: its index is late.
-      const { pending } = it_.deps.weights.objects
-      it_.deps.weights.objects.pending = async function* none() {}
-      expect(await it_.step()).toBe('stopped')
-      it_.deps.weights.objects.pending = pending
-      return before.write(...args)
-    }
-    expect(await it_.step()).toBe('taken')
-    expect(await toArray(it_.deps.weights.objects.pending('backfill'))).toEqual([])
-    it_.world.tick(60_000)
-    const again = await it_.start(objectsSpec)
-    await it_.settle()
-    expect(await it_.counts(again)).toMatchObject({ planned: 2, done: 2 })
-  })
-
-  it.each(['cancelled', 'failed'] as const)('%s ends what is on its way, whatever the index says', async (status) => {
-    await aged(() => old(8))
-    const run = await it_.start(objectsSpec)
-    const { pending } = it_.deps.weights.objects
-    it_.deps.weights.objects.pending = async function* none() {}
-    const { source } = it_.deps.weights
-    let pages = 0
-    it_.deps.weights.source = {
-      ...source,
-      versionPages: (...args) => {
-        pages += 1
-        if (pages === 2 && status === 'failed') throw new DeniedError('the bucket is denied')
-        return source.versionPages(...args)
-      },
-      head: async (ref) => {
-        if (ref.key === 'old/5' && status === 'cancelled') await it_.ask({ action: 'cancel', run })
-        return source.head(ref)
-      },
-    }
-    it_.deps.wait = async () => undefined
-    expect(await it_.step()).toBe('stopped')
-    expect((await it_.run(run)).status).toBe(status)
-    expect((await it_.counts(run))['planned']).toBeGreaterThan(0)
-    expect(await toArray(pending('backfill'))).toEqual([])
-  })
-
-  it('brings in what a call that was killed had planned for a backfill that was cancelled', async () => {
-    await aged(() => old(2))
-    const run = await it_.start(objectsSpec)
-    it_.deps.state.write = vi.fn(it_.deps.state.write).mockRejectedValueOnce(new Error('killed'))
-    await expect(it_.step()).rejects.toThrow('killed')
-    const { pending } = it_.deps.weights.objects
-    it_.deps.weights.objects.pending = async function* none() {}
-    await it_.ask({ action: 'cancel', run })
-    await it_.settle()
-    it_.deps.weights.objects.pending = pending
-    expect(await toArray(pending('backfill'))).toHaveLength(2)
-    it_.world.tick(60_000)
-    const again = await it_.start(objectsSpec)
-    await it_.settle()
-    expect((await it_.report(again)).counts).toMatchObject({ planned: 2, done: 2 })
-    expect((await it_.report(again)).counts['underWay']).toBeUndefined()
-    expect(await it_.world.manifests()).toHaveLength(2)
-  })
-
-  it('does not pass where an event has something of it under way', async () => {
-    await aged(() => old(2))
-    const { weights } = it_.deps
-    const object = await weights.source.head({ bucket: bucketName, key: 'old/1' })
-    await planObject(weights, weights.config.buckets[0]!, object!)
-    it_.world.workQueue.messages.length = 0
-    const run = await it_.start(objectsSpec)
-    await it_.step()
-    expect(await it_.report(run)).toMatchObject({ outcome: 'incomplete', counts: { done: 1, underWay: 1 } })
   })
 
   it('refuses a bucket that is not configured, a prefix with nothing under it, and one that overlaps', async () => {

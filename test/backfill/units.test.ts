@@ -4,6 +4,7 @@ import { createMemoryProofState } from '../../shared/clouds/memory/proof-state.t
 import { createMemoryQueue } from '../../shared/clouds/memory/queue.ts'
 import { InvalidInputError } from '../../shared/errors.ts'
 import { createBrake } from '../../shared/backfill/brake.ts'
+import { requestSchema } from '../../shared/backfill/control.ts'
 import { parseWork, receivesMax } from '../../shared/backfill/message.ts'
 import { defaultPrices, pricesOf } from '../../shared/backfill/prices.ts'
 import { dollarsOf, quantitiesOf } from '../../shared/backfill/quantities.ts'
@@ -86,6 +87,10 @@ describe('runs', () => {
       await addRun(state, { ...run, id: 'run-2' }, newPart(0), []),
     ]
     expect(begun).toEqual([true, false])
+  })
+
+  it.each([['run-1/0'], ['../reconcile'], ['']])('of the id "%s" are not asked for', (id) => {
+    expect(requestSchema.safeParse({ lifeboat: 'backfill', action: 'show', run: id }).success).toBe(false)
   })
 
   it('messages that are not of their making are refused', () => {

@@ -16,7 +16,7 @@ import { markStart } from '../../shared/features/start.ts'
 import { type Report, reportSchema } from '../../shared/proof/report.ts'
 import { parseRecord } from '../../shared/weights/manifest.ts'
 import { work } from '../../shared/weights/work.ts'
-import { account, ample, bucketName, createWorld, type World, type WorldOptions } from './weights-world.ts'
+import { account, ample, bucketName, createWorld, noise, type World, type WorldOptions } from './weights-world.ts'
 
 /** Backfills in memory: the pipeline of objects, a table, and the calls that a backfill makes to itself. */
 
@@ -152,3 +152,17 @@ export const createBackfillWorld = async (
 
 export const objectsSpec: Spec = { kind: 'objects', bucket: bucketName, prefix: 'old/', versions: 'all' }
 export const tableSpec: Spec = { kind: 'table', table, exports: [], segments: 2 }
+
+/** What is older than Lifeboat. */
+export const putOld = ({ world }: BackfillWorld, count: number): void => {
+  for (let index = 0; index < count; index += 1) world.source.put(bucketName, `old/${index}`, noise(3000, index + 1))
+}
+
+/** Lifeboat began after `fill`. */
+export const age = async ({ world, deps }: BackfillWorld, fill: () => void): Promise<void> => {
+  fill()
+  world.tick(60_000)
+  const record = await deps.state.read('reconcile')
+  await deps.state.write('reconcile', { since: world.now() }, record?.version)
+  world.tick(60_000)
+}
