@@ -87,7 +87,8 @@ const runHelp = `
 It goes on by itself in the function lifeboat-STAGE-backfill, invoked with AWS credentials (lambda:InvokeFunction): an
 interrupt of this command stops nothing. A second one of the very same joins it; one that overlaps is refused.
 
-Ends with 0 when all is in the replica, with 1 where some could not be brought in, or there was nothing.
+Ends with 0 when all is in the replica, with 1 where some could not be brought in or is under way by an event, or there
+was nothing.
 `
 
 export const register = (program: Command, context: CliContext): void => {

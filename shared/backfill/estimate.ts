@@ -1,20 +1,16 @@
 import { hash } from 'node:crypto'
 import * as z from 'zod'
-import { ConflictError, isRetryable, RefusedError, SupersededError } from '../errors.ts'
+import { RefusedError } from '../errors.ts'
 import { scannedBytes } from '../features/backfill-row.ts'
 import { itemKeyOf, ruleOfTable } from '../features/change.ts'
 import { forEachBounded } from '../bounded.ts'
-import type { BlobStat, BlobStore, SourceObject, SourceVersionEntry } from '../ports.ts'
-import { chunksOf } from '../weights/chunker.ts'
+import type { SourceVersionEntry } from '../ports.ts'
 import type { Deadline, WeightsDeps } from '../weights/deps.ts'
 import { traceIdOf, versionOf } from '../weights/identity.ts'
-import type { ChunkIndex } from '../weights/ledger.ts'
-import type { ChunkRef } from '../weights/manifest.ts'
 import { ruleFor } from '../weights/plan.ts'
-import { firstCuts } from '../weights/shape.ts'
-import { type ChunkToStore, storeChunks } from '../weights/store-chunks.ts'
 import type { BackfillDeps } from './deps.ts'
 import { openChain } from './export.ts'
+import { type Candidate, candidateSchema, readSample } from './sample.ts'
 import { pricesOf } from './prices.ts'
 import { provenSince, checkAge } from './proven.ts'
 import { accountOf } from './quantities.ts'
@@ -27,22 +23,11 @@ import type { ObjectsSpec, Spec, TableSpec } from './run.ts'
  */
 
 const sampleObjectsMax = 64
-const sampleBytesMax = 192 * 2 ** 20
-/** Of one object, from its start. */
-const sampleObjectBytesMax = 16 * 2 ** 20
 const entriesPerPage = 1000
 const reserveMs = 60_000
 const sampleItems = 250
 
 const whole = z.number().nonnegative()
-const candidate = z.object({
-  hash: z.string(),
-  key: z.string(),
-  versionId: z.string().exactOptional(),
-  size: whole,
-  copies: whole,
-})
-type Candidate = z.infer<typeof candidate>
 
 /** How far the listing is: the caller keeps it and gives it back. */
 export const tallySchema = z.object({
@@ -53,7 +38,7 @@ export const tallySchema = z.object({
   bytes: whole,
   alreadyThere: whole,
   unreplicable: whole,
-  sample: z.array(candidate),
+  sample: z.array(candidateSchema),
 })
 export type Tally = z.infer<typeof tallySchema>
 
@@ -106,112 +91,6 @@ const listPage = async (weights: WeightsDeps, spec: ObjectsSpec, tally: Tally, e
   }
 }
 
-async function* nothing(): AsyncGenerator<BlobStat> {}
-
-/** A replica that takes everything and keeps nothing, beside what the index says is in the true one. */
-const dryStore = ({ chunks, clock, random, telemetry }: WeightsDeps) => {
-  const known = new Map<string, ChunkRef>()
-  const store: BlobStore = {
-    stat: async () => undefined,
-    create: async (name, body, options) => ({
-      name,
-      size: body.length,
-      crc32c: options?.crc32c ?? 0,
-      generation: '1',
-      metageneration: '1',
-      metadata: {},
-      createdAt: 0,
-    }),
-    read: async () => undefined,
-    list: nothing,
-    update: async () => {
-      throw new ConflictError('nothing is kept')
-    },
-  }
-  const index: ChunkIndex = {
-    lookup: async (id) => known.get(id) ?? chunks.lookup(id),
-    record: async (refs) => {
-      for (const ref of refs) known.set(ref.id.slice('sha256:'.length), ref)
-    },
-    forget: async (id) => void known.delete(id),
-  }
-  return { store, chunks: index, clock, random, telemetry }
-}
-
-async function* withTypes(
-  chunks: AsyncIterable<Uint8Array>,
-  how: 'gear' | { cuts: readonly { dtype?: string }[] },
-): AsyncGenerator<ChunkToStore> {
-  let index = 0
-  for await (const plain of chunks) {
-    yield { plain, dtype: how === 'gear' ? undefined : how.cuts[index]?.dtype }
-    index += 1
-  }
-}
-
-type Sampled = { objects: number; bytes: number; sent: number; chunks: number }
-
-type Sample = Sampled & { unread: { copies: number; bytes: number; why?: string } }
-
-/** One object as a copy would read and encode it: what is sent of it, and what is there already or comes twice. */
-const readOne = async (
-  weights: WeightsDeps,
-  dry: ReturnType<typeof dryStore>,
-  object: SourceObject,
-): Promise<{ sent: number; chunks: number; end: number }> => {
-  let sent = 0
-  let chunks = 0
-  const { how, end } = await firstCuts(weights, object, sampleObjectBytesMax)
-  for await (const stored of storeChunks(
-    dry,
-    withTypes(chunksOf(weights.source.read(object, 0, end), how), how),
-    true,
-  )) {
-    chunks += 1
-    sent += stored.bytesSent
-    await dry.chunks.record([stored.ref])
-  }
-  return { sent, chunks, end }
-}
-
-/** Reads and encodes what is sampled; what cannot be read, such as where its key is denied, is counted apart. */
-const readSample = async (
-  weights: WeightsDeps,
-  spec: ObjectsSpec,
-  tally: Tally,
-  deadline: Deadline,
-): Promise<Sample> => {
-  const dry = dryStore(weights)
-  const total: Sample = { objects: 0, bytes: 0, sent: 0, chunks: 0, unread: { copies: 0, bytes: 0 } }
-  let readBytes = 0
-  for (const { key, versionId, copies, size } of tally.sample) {
-    if (readBytes >= sampleBytesMax || deadline.remainingMs() < reserveMs) break
-    try {
-      const object = await weights.source.head({
-        bucket: spec.bucket,
-        key,
-        ...(versionId === undefined ? {} : { versionId }),
-      })
-      if (!object || object.isArchived) continue
-      const { sent, chunks, end } = await readOne(weights, dry, object)
-      readBytes += end
-      const scale = end === 0 ? 1 : object.size / end
-      total.objects += copies
-      total.bytes += object.size * copies
-      total.sent += sent * scale
-      total.chunks += chunks * scale * copies
-    } catch (error) {
-      if (isRetryable(error)) throw error
-      // It was replaced meanwhile: nothing is wrong with it.
-      if (error instanceof SupersededError) continue
-      total.unread.copies += copies
-      total.unread.bytes += size * copies
-      total.unread.why ??= `s3://${spec.bucket}/${key}: ${error instanceof Error ? error.message : String(error)}`
-    }
-  }
-  return total
-}
-
 export type Estimated =
   | { kind: 'goes on'; tally: Tally }
   | { kind: 'estimated'; estimate: Record<string, number>; notes: string[] }
@@ -235,7 +114,7 @@ const estimateObjects = async (
     }
     tally.isListed = true
   }
-  const sample = await readSample(weights, spec, tally, deadline)
+  const sample = await readSample(weights, { bucket: spec.bucket, sample: tally.sample, deadline })
   const per = (part: number): number => (sample.bytes > 0 ? part / sample.bytes : 0)
   const { unread } = sample
   const wanted = tally.wanted - unread.copies
