@@ -1,32 +1,21 @@
 import * as z from 'zod'
 import { toArray } from '../bounded.ts'
-import { CorruptError, UnavailableError } from '../errors.ts'
+import { CorruptError } from '../errors.ts'
 import { compareChecksum, type Verdict } from './check.ts'
 import { mismatch, orderPlan, replan } from './close.ts'
 import { sha256Hex } from './codec.ts'
 import type { Deadline, WeightsDeps } from './deps.ts'
 import { sendDigests } from './digest.ts'
 import { isTakenOver, recordContent, verdictOfIdentical } from './identical.ts'
-import type { ObjectRow, Piece } from './ledger.ts'
-import {
-  cancelledSchema,
-  chunksPartSchema,
-  formatVersion,
-  type ObjectManifest,
-  objectManifestSchema,
-  type PartRef,
-  parseRecord,
-  toBytes,
-} from './manifest.ts'
+import type { ObjectRow, Piece, SegmentRow } from './ledger.ts'
+import { cancelledSchema, type ObjectManifest, objectManifestSchema, parseRecord, toBytes } from './manifest.ts'
 import { objectManifestName } from './names.ts'
-import { distrusting, segmentMessage, sourceRecord, touchRelease } from './plan.ts'
+import { manifestOf, type Tiling } from './object-manifest.ts'
+import { segmentMessage, touchRelease } from './plan.ts'
 import { keep, keepAsItIs, missingOf } from './presence.ts'
 import { evaluateRelease } from './release.ts'
-import { bodyName, idHex, readPart, storePart } from './store.ts'
+import { bodyName, idHex } from './store.ts'
 
-/** Part references that a manifest carries itself; more of them go into index parts. */
-const partsInlineMax = 500
-const partsPerIndex = 5000
 const reserveMs = 30_000
 const manifestBytesMax = 64 * 2 ** 20
 
@@ -40,11 +29,9 @@ export type CommitOutcome =
   | 'refused'
   | 'cancelled'
 
-/** Adjacent digests of the whole object with the parts that list its chunks; throws unless they tile [0, size) exactly. */
-type Tiling = { parts: PartRef[]; pieces: Piece[]; bytesSent: number; bytesReused: number }
-
+/** Throws unless the segments tile [0, size) exactly. */
 const tilingOf = async (deps: WeightsDeps, row: ObjectRow): Promise<Tiling> => {
-  const tiling: Tiling = { parts: [], pieces: [], bytesSent: 0, bytesReused: 0 }
+  const tiling: Tiling = { segments: [], parts: [], pieces: [], bytesSent: 0, bytesReused: 0 }
   let position = 0
   for await (const segment of deps.segments.list(row.traceId, row.planId)) {
     for (const part of segment.parts) {
@@ -55,6 +42,7 @@ const tilingOf = async (deps: WeightsDeps, row: ObjectRow): Promise<Tiling> => {
       position += part.size
       tiling.parts.push(part)
     }
+    tiling.segments.push(segment)
     tiling.pieces.push(...segment.pieces)
     tiling.bytesSent += segment.bytesSent
     tiling.bytesReused += segment.bytesReused
@@ -65,12 +53,14 @@ const tilingOf = async (deps: WeightsDeps, row: ObjectRow): Promise<Tiling> => {
 }
 
 /**
- * Looks at every body of every segment from the cursor on. `reopened` when one was missing, `replanned` when it was of the
+ * Looks at every body of the segments from the cursor on: of those that will be sealed, since another call may replace them
+ * meanwhile. `reopened` when one was missing, `replanned` when it was of the
  * tensor index, which the plan itself made, `late` at the deadline.
  */
 const lookAtAll = async (
   deps: WeightsDeps,
   row: ObjectRow,
+  segments: readonly SegmentRow[],
   deadline: Deadline,
 ): Promise<'present' | 'reopened' | 'replanned' | 'late'> => {
   for (const ref of row.tensors) {
@@ -82,7 +72,8 @@ const lookAtAll = async (
     await replan(deps, row)
     return 'replanned'
   }
-  for await (const segment of deps.segments.list(row.traceId, row.planId, row.cursor ?? 0)) {
+  for (const segment of segments) {
+    if (segment.offset + segment.size <= (row.cursor ?? 0)) continue
     if (deadline.remainingMs() < reserveMs) {
       await deps.objects.update(row.traceId, row.planId, { cursor: segment.offset })
       return 'late'
@@ -97,6 +88,8 @@ const lookAtAll = async (
       })
       await deps.chunks.forget(idHex(missing.id))
       await deps.segments.reopen(segment)
+      // What was looked at may be replaced by now, and is looked at again.
+      await deps.objects.update(row.traceId, row.planId, { cursor: 0 })
       const message = segmentMessage(row, segment)
       const distrusted = [...(message.distrusted ?? []), ...(missing.isWrong ? [idHex(missing.id)] : [])]
       await deps.workQueue.send([{ ...message, compare: true, ...(distrusted.length > 0 ? { distrusted } : {}) }])
@@ -131,86 +124,6 @@ export const resendUnits = async (deps: WeightsDeps, row: ObjectRow): Promise<vo
   if (!tiling) return orderPlan(deps, row)
   const verdict = await compare(deps, row, tiling.pieces)
   if (verdict?.kind === 'missing') await sendDigests(deps, row, verdict.ranges)
-}
-
-const indexParts = async (deps: WeightsDeps, row: ObjectRow, parts: PartRef[]): Promise<PartRef[]> => {
-  if (parts.length <= partsInlineMax) return parts
-  const indexes: PartRef[] = []
-  for (let first = 0; first < parts.length; first += partsPerIndex) {
-    const slice = parts.slice(first, first + partsPerIndex)
-    const plain = toBytes({ format: 'lifeboat/index', formatVersion, parts: slice })
-    const { ref } = await storePart(deps, plain, { traceId: row.traceId })
-    const { length: _length, codec: _codec, base: _base, ...stored } = ref
-    if (!(await keep(deps, bodyName(stored, 'part'), stored)))
-      throw new UnavailableError(`index part ${ref.id} of ${row.source.key} vanished before the seal: try again`)
-    indexes.push({
-      ...stored,
-      kind: 'index',
-      offset: slice[0]?.offset ?? 0,
-      size: slice.reduce((sum, part) => sum + part.size, 0),
-      chunks: slice.reduce((sum, part) => sum + part.chunks, 0),
-    })
-  }
-  return indexes
-}
-
-/** The SHA-256 of the whole object where it is known without another read. */
-const wholeSha256 = async (
-  deps: WeightsDeps,
-  row: ObjectRow,
-  parts: readonly PartRef[],
-  verdict: Verdict | undefined,
-): Promise<string | undefined> => {
-  if (verdict?.kind === 'verified' && verdict.sha256) return verdict.sha256
-  if (row.source.size === 0) return sha256Hex(new Uint8Array())
-  const [part] = parts
-  if (parts.length !== 1 || part?.chunks !== 1) return undefined
-  const [chunk] = parseRecord(chunksPartSchema, bodyName(part, 'part'), await readPart(deps.store, part)).chunks
-  return chunk && idHex(chunk.id)
-}
-
-const manifestOf = async (
-  deps: WeightsDeps,
-  row: ObjectRow,
-  tiling: Tiling,
-  verdict: Verdict | undefined,
-): Promise<ObjectManifest> => {
-  const { sequence, previousDigest } = await deps.chain.next(`object#${row.source.bucket}#${row.source.key}`)
-  const sha256 = await wholeSha256(deps, row, tiling.parts, verdict)
-  const verified = verdict?.kind === 'verified' && row.check
-  return {
-    format: 'lifeboat/object',
-    formatVersion,
-    traceId: row.traceId,
-    sequence,
-    previousDigest,
-    signatures: [],
-    encryption: null,
-    planId: row.planId,
-    state: verified ? 'protected' : 'sealed',
-    source: sourceRecord(deps.config, row.source, row.version),
-    size: row.source.size,
-    checksums: {
-      source: row.source.checksums,
-      verified: verified ? { algorithm: verified.algorithm, type: verified.type, value: verified.value } : null,
-      ...(verified ? {} : { unverifiedReason: row.uncheckedReason ?? 'not compared' }),
-      ...(row.check?.parts === undefined ? {} : { parts: row.check.parts }),
-      ...(sha256 === undefined ? {} : { sha256 }),
-    },
-    cutter: row.cutter,
-    warnings: row.warnings,
-    parts: await indexParts(distrusting(deps, row.repair), row, tiling.parts),
-    tensors: row.tensors,
-    release: row.release
-      ? {
-          model: row.release.model,
-          path: row.release.path,
-          ...(row.release.version === undefined ? {} : { version: row.release.version }),
-        }
-      : null,
-    parent: row.parent ?? null,
-    sealedAt: new Date(deps.clock.now()).toISOString(),
-  }
 }
 
 /** Writes the manifest, or reads the one that an earlier call wrote. Undefined when the collector cancelled the plan. */
@@ -302,7 +215,7 @@ export const commitObject = async (deps: WeightsDeps, traceId: string, deadline:
       row,
       `checksum mismatch: the source says ${row.check?.algorithm} ${row.check?.value}, the bytes that were read have ${verdict.found}`,
     )
-  const look = await lookAtAll(deps, row, deadline)
+  const look = await lookAtAll(deps, row, tiling.segments, deadline)
   if (look !== 'present') return look === 'late' ? 'continued' : look
   const sealed = await seal(deps, row, await manifestOf(deps, row, tiling, verdict))
   if (!sealed) {

@@ -120,18 +120,6 @@ describe('commitObject', () => {
     expect((await world.failures()).map(({ state }) => state)).toEqual(other ? ['quarantined'] : [])
   })
 
-  it('heals a list of chunks whose bytes are wrong and whose stored digests are right', async () => {
-    const world = createWorld({ segmentBytesMax: 64 * KIB })
-    const body = noise(200 * KIB)
-    const traceId = await copied(world, body)
-    const name = world.names('parts/')[0]!
-    const stat = (await world.store.stat(name))!
-    world.store.corrupt(name, (bytes) => bytes.with(bytes.length - 1, bytes[bytes.length - 1]! ^ 1))
-    expect(await world.store.stat(name)).toMatchObject({ crc32c: stat.crc32c, md5: stat.md5 })
-    expect(await commitObject(world.deps, traceId, ample)).toBe('reopened')
-    await expectHealed(world, body)
-  })
-
   it('plans anew where the tensor index is missing', async () => {
     const world = createWorld()
     const body = safetensorsOf({ a: 1000, b: 2000 })
