@@ -82,7 +82,9 @@ const plan = async (weights: WeightsDeps, run: Run, { bucket, entry }: Listed): 
     const mark = entry.lastModified < run.since ? run.id : undefined
     const { row, outcome } = await planObject(weights, rule, object, 0, 'asked', undefined, mark)
     if (outcome === 'refused') return { kind: 'refused', why: row.reason ?? 'refused before' }
-    return outcome === 'already' ? { kind: 'alreadyThere' } : { kind: 'planned', row }
+    // Sealed since the look: of an earlier call of ours that died, or of somebody else.
+    if (outcome === 'already') return row.backfill === run.id ? { kind: 'ours', row } : { kind: 'alreadyThere' }
+    return { kind: 'planned', row }
   } catch (error) {
     // What replaced it is announced by an event of its own.
     if (error instanceof SupersededError) return { kind: 'replaced' }

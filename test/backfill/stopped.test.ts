@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { toArray } from '../../shared/bounded.ts'
 import { DeniedError } from '../../shared/errors.ts'
 import type { ObjectLedger, ObjectRow } from '../../shared/weights/ledger.ts'
-import { planObject } from '../../shared/weights/plan.ts'
+import { planObject, ruleFor } from '../../shared/weights/plan.ts'
 import { age, type BackfillWorld, createBackfillWorld, objectsSpec, putOld } from '../support/backfill-world.ts'
 import { bucketName } from '../support/weights-world.ts'
 
@@ -102,5 +102,40 @@ describe('a backfill of objects that is stopped', () => {
     const run = await it_.start(objectsSpec)
     await it_.step()
     expect(await it_.report(run)).toMatchObject({ outcome: 'incomplete', counts: { done: 1, underWay: 1 } })
+  })
+})
+
+describe('a call that died after it planned', () => {
+  it('has its objects counted as done, also where they are sealed while the next call looks at them', async () => {
+    await aged(() => old(1))
+    const run = await it_.start(objectsSpec)
+    const { weights } = it_.deps
+    const { source } = weights
+    let isFirst = true
+    it_.deps.weights.source = {
+      ...source,
+      head: async (ref) => {
+        const object = await source.head(ref)
+        if (object && isFirst) {
+          isFirst = false
+          // What the call before planned gets whole between the look at the ledger and the plan.
+          const earlier = { ...weights, source }
+          await planObject(
+            earlier,
+            ruleFor(weights.config, bucketName, object.key)!,
+            object,
+            0,
+            'asked',
+            undefined,
+            run,
+          )
+          await it_.drain()
+        }
+        return object
+      },
+    }
+    await it_.settle()
+    expect(await it_.counts(run)).toMatchObject({ read: 1, done: 1 })
+    expect(await it_.counts(run)).not.toHaveProperty('alreadyThere')
   })
 })
