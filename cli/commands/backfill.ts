@@ -31,10 +31,15 @@ const limitsOf = ({
   ...(readUnits === undefined ? {} : { readUnits }),
 })
 
-const objects = (context: CliContext, text: string, options: ObjectsOptions): Promise<void> => {
+const objects = async (context: CliContext, text: string, options: ObjectsOptions): Promise<void> => {
   const target = parseTarget(text)
   if (target.kind !== 'objects') throw new InvalidInputError(`found "${text}", expected s3://BUCKET/PREFIX`)
   const { bucket, key: prefix } = target
+  const { buckets } = await loadConfig(context, options)
+  if (!buckets.some(({ name }) => name === bucket)) {
+    const names = [...new Set(buckets.map(({ name }) => name))].join(', ') || 'no buckets'
+    throw new NotConfiguredError(`bucket ${bucket} is not configured: ${configFile(context, options)} names ${names}`)
+  }
   const spec = specSchema.parse({ kind: 'objects', bucket, prefix, versions: options.current ? 'current' : 'all' })
   return runBackfill(context, options, { spec, limits: limitsOf(options) })
 }
