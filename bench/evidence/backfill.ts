@@ -4,16 +4,20 @@ import { join } from 'node:path'
 import { backfillRun, judgeBackfillRun } from '../../test/stack/backfill-run.ts'
 import type { Run, Topic } from './topic.ts'
 
-/** `seconds`: what both take at least, so that objects and rows are under way together. */
-const backfillOf = (options: { objects: number; rows: number; seconds: number }): Run => ({
-  name: `${options.objects} objects and ${options.rows} rows`,
+/**
+ * `seconds`: what both take at least, by their limits, so that objects and rows are under way together. `lag`: the limits leave
+ * these cores, which all clouds and functions share, to production, and how late it is then is judged.
+ */
+const backfillOf = ({ lag, ...options }: { objects: number; rows: number; seconds: number; lag: boolean }): Run => ({
+  name: `${options.objects} objects and ${options.rows} rows${lag ? `, limited to take ${options.seconds} s` : ''}`,
   run: async (say) => {
     const dir = await mkdtemp(join(tmpdir(), 'lifeboat-backfill-evidence-'))
     try {
-      const run = await backfillRun(dir, { ...options, say })
+      const run = await backfillRun(dir, { ...options, ...(lag && { baselineSeconds: 120 }), say })
       const { accounts, estimates, seconds, live, before, quietAfterSeconds, compared, validated } = run
       const problems = judgeBackfillRun(run, options)
-      if (live.p99 > 2 * before.p99) problems.push(`live p99 lag ${live.p99} ms, ${before.p99} ms without the backfill`)
+      if (lag && live.p99 > 2 * before.p99)
+        problems.push(`live p99 lag ${live.p99} ms, ${before.p99} ms without the backfill`)
       const figures = {
         ...options,
         took: seconds,
@@ -42,7 +46,7 @@ export const backfill: Topic = {
   about: 'objects and rows from before are brought in while production runs, killed twice, paused and resumed',
   seedsDefault: undefined,
   runs: () => [
-    backfillOf({ objects: 2000, rows: 50_000, seconds: 300 }),
-    backfillOf({ objects: 100_000, rows: 1_000_000, seconds: 12_000 }),
+    backfillOf({ objects: 300, rows: 15_000, seconds: 300, lag: true }),
+    backfillOf({ objects: 5000, rows: 100_000, seconds: 600, lag: false }),
   ],
 }

@@ -41,6 +41,7 @@ export const createStreamLog = (
     'SELECT counter, body FROM records WHERE shard = ? AND counter > ? AND counter <= ? ORDER BY counter LIMIT ?',
   )
   const discard = database.prepare('DELETE FROM records WHERE counter > ?')
+  const oldest = database.prepare('SELECT min(at) AS at FROM records')
   const old = database.prepare('SELECT shard, max(counter) AS last FROM records WHERE at < ? GROUP BY shard')
   const expire = database.prepare('DELETE FROM records WHERE shard = ? AND counter <= ?')
   const count = database.prepare('SELECT count(*) AS count FROM records')
@@ -76,7 +77,10 @@ export const createStreamLog = (
         .all(shard, after, committed, limit)
         .map((row) => ({ counter: Number(row['counter']), body: String(row['body']) })),
     trim: (before) => {
-      const ended = new Map(old.all(before).map((row) => [String(row['shard']), Number(row['last'])]))
+      // Asked at every read: only the index of ages is looked at where nothing is old.
+      const isOld = Number(oldest.get()?.['at'] ?? before) < before
+      const rows = isOld ? old.all(before) : []
+      const ended = new Map(rows.map((row) => [String(row['shard']), Number(row['last'])]))
       for (const stream of catalog.all()) {
         for (const shard of stream.shards) {
           const end = ended.get(shard.id)

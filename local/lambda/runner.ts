@@ -22,7 +22,7 @@ export type RunnerOptions = {
   /** For logs and checkpoints: a runner that starts again on it goes on where the last one was. */
   dir: string
   port?: number
-  /** Instances of one function at most (2 unless given), whatever the template allows. */
+  /** Instances of one function for each of its queues at most (2 unless given), whatever the template allows. */
   instancesMax?: number
   /** How many times faster than their rate schedules run (1 unless given). */
   scheduleSpeed?: number
@@ -68,7 +68,10 @@ const createPools = (options: RunnerOptions, reporter: Reporter): Map<string, Po
         for (const [name, value] of Object.entries(counts))
           reporter.add('AWS/Lambda', name, { FunctionName: spec.name }, value)
       }
-      return [spec.name, createPool({ stack, spec, folder, instancesMax, idleMs, onLine, onDone })]
+      // As in an account with concurrency to spare: what one queue holds does not wait for what another does.
+      const queues = stack.sqsMappings.filter(({ functionArn }) => functionArn === spec.arn).length
+      const most = instancesMax * Math.max(1, queues)
+      return [spec.name, createPool({ stack, spec, folder, instancesMax: most, idleMs, onLine, onDone })]
     }),
   )
 }

@@ -15,8 +15,14 @@ import { noise, until } from '../support/stack.ts'
 
 /** What was there before is brought in while production goes on, killed twice, paused and resumed. */
 
-/** `seconds` is what both take at least, by their limits. */
-export type BackfillRunOptions = { objects: number; rows: number; seconds: number; say?: (line: string) => void }
+/** `seconds` is what both take at least, by their limits; production alone is looked at for `baselineSeconds` before. */
+export type BackfillRunOptions = {
+  objects: number
+  rows: number
+  seconds: number
+  baselineSeconds?: number
+  say?: (line: string) => void
+}
 export type BackfillRunResult = {
   estimates: Record<'objects' | 'rows', Record<string, number>>
   accounts: Record<'objects' | 'rows', Report>
@@ -220,7 +226,7 @@ const prove = async (it: BackfillStack) => {
 }
 
 export const backfillRun = async (dir: string, options: BackfillRunOptions): Promise<BackfillRunResult> => {
-  const { objects, rows, say = () => undefined } = options
+  const { objects, rows, baselineSeconds = 0, say = () => undefined } = options
   let at = Date.now()
   const lap = (): number => {
     const seconds = (Date.now() - at) / 1000
@@ -235,6 +241,7 @@ export const backfillRun = async (dir: string, options: BackfillRunOptions): Pro
     live = startLive(it, rows)
     await untilQuiet(it)
     const alarms = watchAlarms(it)
+    await sleep(baselineSeconds * 1000)
     seconds.quiet = lap()
     const specs = {
       objects: { kind: 'objects', bucket, prefix: 'old/', versions: 'all' },
