@@ -6,11 +6,11 @@ import { discard } from '../shared/weights/buffers.ts'
 import {
   type Base,
   crc32c,
-  decodeBody,
   encodeBody,
   encodeDelta,
   type EncodedBody,
   sha256Hex,
+  hashBody,
 } from '../shared/weights/codec.ts'
 import { stored, tunedMatrix, weightMatrix } from './float-weights.ts'
 import { withFolder } from './local-stack.ts'
@@ -25,18 +25,14 @@ const columns = 1024
 
 type Chunk = { plain: Uint8Array; dtype: string; base?: Base }
 
-const encode = async ({ plain, dtype, base }: Chunk): Promise<EncodedBody> =>
-  (base && (await encodeDelta(plain, { dtype, base }))) ?? encodeBody(plain, { dtype })
+const encode = ({ plain, dtype, base }: Chunk): EncodedBody =>
+  (base && encodeDelta(plain, { dtype, base })) ?? encodeBody(plain, { dtype })
 
-const readBack = async ({ base }: Chunk, body: Uint8Array): Promise<void> => {
-  const plain = await decodeBody(body, { plainBytesMax: chunkBytes, base })
-  sha256Hex(plain)
-  if (plain.buffer !== body.buffer) discard(plain)
-}
+const readBack = ({ base }: Chunk, body: Uint8Array): string => hashBody(body, { plainBytesMax: chunkBytes, base })
 
-const cpuSeconds = async (work: () => Promise<void>): Promise<number> => {
+const cpuSeconds = (work: () => void): number => {
   const before = process.cpuUsage()
-  await work()
+  work()
   const { user, system } = process.cpuUsage(before)
   return (user + system) / 1e6
 }
@@ -73,15 +69,15 @@ const measure = async (dir: string, name: string, chunks: readonly Chunk[]): Pro
   const file = join(dir, 'plain')
   await writeFile(file, Buffer.concat(chunks.map(({ plain }) => plain)))
   const bodies: Uint8Array[] = []
-  for (const chunk of chunks) bodies.push((await encode(chunk)).body)
-  const steps: Record<Step, () => Promise<void>> = {
-    encode: async () => {
-      for (const chunk of chunks) discard((await encode(chunk)).body)
+  for (const chunk of chunks) bodies.push(encode(chunk).body)
+  const steps: Record<Step, () => void> = {
+    encode: () => {
+      for (const chunk of chunks) discard(encode(chunk).body)
     },
-    check: async () => {
-      for (const [index, chunk] of chunks.entries()) await readBack(chunk, bodies[index] ?? new Uint8Array(0))
+    check: () => {
+      for (const [index, chunk] of chunks.entries()) readBack(chunk, bodies[index] ?? new Uint8Array(0))
     },
-    rest: async () => {
+    rest: () => {
       for (const [index, { plain }] of chunks.entries()) {
         sha256Hex(plain)
         crc32c(bodies[index] ?? new Uint8Array(0))
@@ -90,7 +86,7 @@ const measure = async (dir: string, name: string, chunks: readonly Chunk[]): Pro
   }
   const times: Record<Step | 'zstd', number[]> = { encode: [], check: [], rest: [], zstd: [] }
   for (let round = 0; round < rounds; round += 1) {
-    for (const [step, work] of Object.entries(steps)) times[step as Step].push(await cpuSeconds(work))
+    for (const [step, work] of Object.entries(steps)) times[step as Step].push(cpuSeconds(work))
     times.zstd.push((await zstdCpuSeconds(file)) ?? Number.NaN)
   }
   const bytes = chunks.reduce((sum, { plain }) => sum + plain.length, 0)

@@ -19,7 +19,7 @@ export const cacheDir = fileURLToPath(new URL('../.cache/stack', import.meta.url
 const sealTimeoutMs = 30 * 60_000
 const pollMs = 200
 
-const configText = `formatVersion: 1
+export const configText = `formatVersion: 1
 source: { account: "111122223333", region: us-east-1 }
 replica: { project: lifeboat-local, bucket: replica, bigtableInstance: replica }
 buckets: [{ name: ${bucket} }]

@@ -1,14 +1,9 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { humanBytes } from '../cli/output.ts'
-import { mapInOrder } from '../shared/bounded.ts'
-import { decodeBody } from '../shared/weights/codec.ts'
-import { readObjectManifest } from '../shared/weights/restore-read.ts'
-import { chunksOfParts } from '../shared/weights/read.ts'
-import { bodyName } from '../shared/weights/store.ts'
 import { differences, runLifeboat } from '../local/start/verify.ts'
 import type { LocalStack } from '../local/stack.ts'
-import { bucket, openReplica, replicate, withStack } from './local-stack.ts'
+import { bucket, replicate, withStack } from './local-stack.ts'
 import { writeModelFile } from './model-file.ts'
 import { absentNote, peers, timeMedian, timePeer } from './peers.ts'
 import { judged, median, megabytesPerSecond, ratio, seconds, type Section } from './report.ts'
@@ -17,9 +12,6 @@ import { judged, median, megabytesPerSecond, ratio, seconds, type Section } from
 
 const key = 'model.safetensors'
 const rounds = 3
-const cores = 2
-/** Bodies held at once where decoding is timed alone. */
-const batchChunks = 32
 
 /** One restore by the command as an operator runs it; seconds of its whole process. */
 const restoreOnce = async (stack: LocalStack, to: string): Promise<number> => {
@@ -29,31 +21,6 @@ const restoreOnce = async (stack: LocalStack, to: string): Promise<number> => {
   const { code, stderr } = await runLifeboat(args, stack.environment)
   if (code !== 0) throw new Error(`lifeboat restore ended with ${code}: ${stderr}`)
   return (performance.now() - startedAt) / 1000
-}
-
-/** Seconds that decoding every chunk takes, with two at a time and nothing else going on. */
-const decodeAlone = async (stack: LocalStack): Promise<number> => {
-  const store = openReplica(stack)
-  let spent = 0
-  const decodeBatch = async (batch: { body: Uint8Array; plainBytesMax: number }[]): Promise<void> => {
-    const startedAt = performance.now()
-    for await (const _ of mapInOrder(batch, cores, ({ body, plainBytesMax }) => decodeBody(body, { plainBytesMax })));
-    spent += (performance.now() - startedAt) / 1000
-  }
-  for await (const { name } of store.list(`objects/${bucket}/${key}/`)) {
-    const { record } = await readObjectManifest(store, name)
-    let batch: { body: Uint8Array; plainBytesMax: number }[] = []
-    for await (const { ref } of chunksOfParts(store, record.parts)) {
-      const body = await store.read(bodyName(ref, 'chunk'))
-      if (!body) throw new Error(`${ref.id} is not in the replica`)
-      batch.push({ body, plainBytesMax: ref.length })
-      if (batch.length < batchChunks) continue
-      await decodeBatch(batch)
-      batch = []
-    }
-    await decodeBatch(batch)
-  }
-  return spent
 }
 
 const sum = (a: number | undefined, b: number | undefined): number | undefined =>
@@ -78,14 +45,13 @@ const measure = (mib: number) =>
     return {
       size: file.size,
       restored: median(times),
-      decode: await decodeAlone(stack),
       unzstd: await timeMedian(peers.unzstd, packed, unpacked),
       sha256: await timeMedian(peers.sha256, file.file, unpacked),
     }
   })
 
 export const benchRestore = async (options: { quick: boolean; mib?: number }): Promise<Section[]> => {
-  const { size, restored, decode, unzstd, sha256 } = await measure(options.mib ?? (options.quick ? 256 : 1024))
+  const { size, restored, unzstd, sha256 } = await measure(options.mib ?? (options.quick ? 256 : 1024))
   const both = sum(unzstd, sha256)
   const row = (what: string, time: number | undefined): string[][] =>
     time === undefined ? [] : [[what, seconds(time), megabytesPerSecond(size, time), ratio(time / restored)]]
@@ -97,14 +63,12 @@ export const benchRestore = async (options: { quick: boolean; mib?: number }): P
       head: ['what', 'seconds', 'MB/s', 'its time / restore time'],
       rows: [
         ...row('lifeboat restore, every chunk and the whole proved, synced to disk', restored),
-        ...row(`decoding the chunks alone, ${cores} at a time`, decode),
         ...row('zstd -d', unzstd),
         ...row('sha256sum', sha256),
         ...row('zstd -d, then sha256sum', both),
       ],
       notes: [
         `Median of ${rounds}; the whole process of the command, with the embedded GCS on the same cores.`,
-        judged('Target, at least 0.8 of decoding alone', decode / restored >= 0.8),
         ...(both === undefined ? [] : [judged('Target, at least 1.0 x zstd -d and sha256sum', both / restored >= 1)]),
         ...(absent === undefined ? [] : [absent]),
       ],

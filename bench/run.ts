@@ -10,11 +10,13 @@ import { benchMemory } from './memory.ts'
 import { renderSection, type Section, writeSections } from './report.ts'
 import { benchRestore } from './restore.ts'
 import { benchRows } from './rows.ts'
+import { benchStage } from './stage.ts'
 
 /** `npm run bench`: what the functions and the command reach on this machine, beside programs that do a part of it. */
 
 const benchmarks = {
   codec: benchCodec,
+  stage: benchStage,
   copy: benchCopy,
   restore: benchRestore,
   memory: benchMemory,

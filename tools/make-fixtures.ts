@@ -63,7 +63,7 @@ const releases = async (world: World): Promise<Expected> => {
     'model-00002-of-00002.safetensors': safetensorsOf({ embedding: 9000 }, 3),
   }
   // The chunk's own name is taken: its body goes under an alternate one.
-  const wrong = await encodeBody(text('not that chunk'))
+  const wrong = encodeBody(text('not that chunk'))
   await world.deps.store.create(chunkName(sha256Hex(config(3))), wrong.body)
   await publishRelease(world, 'tiny/v2', second)
   await publishRelease(world, 'unfinished/v1', { 'config.json': config(4) }, { 'weights.bin': text('never published') })

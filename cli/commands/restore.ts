@@ -5,6 +5,7 @@ import { InvalidInputError } from '../../shared/errors.ts'
 import type { BlobStore } from '../../shared/ports.ts'
 import { findRelease } from '../../shared/weights/catalog.ts'
 import { findObject } from '../../shared/weights/catalog-objects.ts'
+import { createDecodePool } from '../../shared/weights/decode-pool.ts'
 import { restoreFiles, type RestoredFile, type RestoreTarget } from '../../shared/weights/restore.ts'
 import type { CliContext, GlobalOptions } from '../context.ts'
 import { unlessInterrupted } from '../exit-codes.ts'
@@ -109,16 +110,19 @@ const restore = async (context: CliContext, text: string, options: RestoreFlags)
     silent: Boolean(options.quiet || options.json),
   })
   collectLessOften()
+  const pool = createDecodePool()
   let files: RestoredFile[]
   try {
     files = await restoreFiles(store, await openDisk(to), chosen.files, {
       overwrite: options.overwrite ?? false,
       allowCaseCollisions: options.allowCaseCollisions ?? false,
       signal: context.signal,
+      decode: pool.decode,
       onBytes: (bytes) => progress.add(bytes),
     })
   } finally {
     progress.stop()
+    await pool.close()
   }
   if (options.json) context.stdout.write(renderJson({ ...chosen.facts, to, files }))
   else context.stdout.write(summary(chosen, files, to, context, startedAt))

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import { CorruptError, FormatVersionError } from '../errors.ts'
 import type { BlobStat, BlobStore } from '../ports.ts'
-import { type Base, crc32c, decodeBody, sha256Hex } from '../weights/codec.ts'
+import { type Base, crc32c, decodeBody, hashBody, sha256Hex } from '../weights/codec.ts'
 import { chunkName, parseBodyName } from '../weights/names.ts'
 
 /**
@@ -39,7 +39,7 @@ const findBase = async (store: BlobStore, id: string): Promise<Base> => {
   for await (const stat of store.list(chunkName(id)))
     try {
       const body = await store.read(stat.name, { generation: stat.generation, bytesMax: stat.size })
-      const plain = body && (await decodeBody(body, { plainBytesMax }))
+      const plain = body && decodeBody(body, { plainBytesMax })
       if (plain && sha256Hex(plain) === id) return { id, plain }
       if (plain) why = 'other bytes are under its name'
     } catch (error) {
@@ -59,7 +59,7 @@ export const readBack = async (store: BlobStore, stat: BlobStat): Promise<ReadBa
     if (body.length !== stat.size) return { wrong: `${body.length} bytes came back, ${stat.size} are stored` }
     if (crc32c(body) !== stat.crc32c) return { wrong: `its bytes do not have the crc32c ${stat.crc32c} that is stored` }
     const base = parsed.kind === 'delta' ? await findBase(store, parsed.base) : undefined
-    const found = sha256Hex(await decodeBody(body, { plainBytesMax, base }))
+    const found = hashBody(body, { plainBytesMax, base })
     return found === parsed.id ? 'fine' : { wrong: `it decodes to sha256:${found}` }
   } catch (error) {
     if (error instanceof FormatVersionError) return { unreadable: error.message }

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { createCRC32, createCRC64, createMD5, createSHA1, createSHA256, type IHasher } from 'hash-wasm'
+import { createMD5, createSHA1, createSHA256, type IHasher } from 'hash-wasm'
 import { FormatVersionError } from '../errors.ts'
 import type { ChecksumAlgorithm } from '../ports.ts'
+import { createCrc } from './crc.ts'
 
 export type CrcAlgorithm = 'CRC64NVME' | 'CRC32' | 'CRC32C'
 export type SavableAlgorithm = 'SHA256' | 'SHA1' | 'MD5'
@@ -17,15 +18,14 @@ export type SavableHash = { update(bytes: Uint8Array): void; save(): string; dig
 const polynomials = { CRC64NVME: 0x9a6c9329ac4bc9b5n, CRC32: 0xedb88320n, CRC32C: 0x82f63b78n }
 const crcBytes = { CRC64NVME: 8, CRC32: 4, CRC32C: 4 }
 
+const crcs = {
+  CRC64NVME: createCrc(polynomials.CRC64NVME, crcBytes.CRC64NVME * 8),
+  CRC32C: createCrc(polynomials.CRC32C, crcBytes.CRC32C * 8),
+}
+
 /** One WebAssembly instance for each algorithm: creating one is asynchronous, and a state is only loaded while it works. */
-const [crc64nvme, crc32cHasher, sha256, sha1, md5] = await Promise.all([
-  createCRC64(polynomials.CRC64NVME.toString(16)),
-  createCRC32(Number(polynomials.CRC32C)),
-  createSHA256(),
-  createSHA1(),
-  createMD5(),
-])
-const wasm = { CRC64NVME: crc64nvme, CRC32C: crc32cHasher, SHA256: sha256, SHA1: sha1, MD5: md5 }
+const [sha256, sha1, md5] = await Promise.all([createSHA256(), createSHA1(), createMD5()])
+const wasm = { SHA256: sha256, SHA1: sha1, MD5: md5 }
 
 const continueHash = (hasher: IHasher, saved: Uint8Array): SavableHash => {
   let state = saved
@@ -48,12 +48,26 @@ const createZlibCrc = (): RangeCrc => {
   }
 }
 
+const createKernelCrc = (algorithm: 'CRC64NVME' | 'CRC32C'): RangeCrc => {
+  const { initial, next, finish } = crcs[algorithm]
+  let register = initial
+  return {
+    update: (bytes) => {
+      register = next(register, bytes)
+    },
+    digest: () => bigEndian(finish(register), crcBytes[algorithm]),
+  }
+}
+
 export const createRangeCrc = (algorithm: CrcAlgorithm): RangeCrc =>
-  algorithm === 'CRC32' ? createZlibCrc() : continueHash(wasm[algorithm], wasm[algorithm].init().save())
+  algorithm === 'CRC32' ? createZlibCrc() : createKernelCrc(algorithm)
 
 /** The CRC of one buffer as an unsigned number. */
-export const crcNumber = (algorithm: 'CRC32' | 'CRC32C', bytes: Uint8Array): number =>
-  algorithm === 'CRC32' ? crc32(bytes) : Buffer.from(crc32cHasher.init().update(bytes).digest('binary')).readUInt32BE(0)
+export const crcNumber = (algorithm: 'CRC32' | 'CRC32C', bytes: Uint8Array): number => {
+  if (algorithm === 'CRC32') return crc32(bytes)
+  const { initial, next, finish } = crcs[algorithm]
+  return Number(finish(next(initial, bytes)))
+}
 
 /** A hash that can go on in another process. */
 export const createSavableHash = (algorithm: SavableAlgorithm): SavableHash =>

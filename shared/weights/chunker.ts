@@ -1,18 +1,6 @@
 import { CorruptError, UnavailableError } from '../errors.ts'
+import { joined } from './buffers.ts'
 import { createGearCutter } from './gear.ts'
-
-/** Unpooled, so that a chunk kept for a while keeps nothing else alive. */
-const allocate = (bytes: number): Uint8Array => Buffer.allocUnsafeSlow(bytes)
-
-const joined = (pieces: readonly Uint8Array[]): Uint8Array => {
-  const chunk = allocate(pieces.reduce((sum, piece) => sum + piece.length, 0))
-  let at = 0
-  for (const piece of pieces) {
-    chunk.set(piece, at)
-    at += piece.length
-  }
-  return chunk
-}
 
 async function* gearChunks(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const cutter = createGearCutter()
@@ -45,7 +33,7 @@ async function* cutChunks(
       if (!chunk) {
         const cut = lengths.next()
         if (cut.done === true) throw new CorruptError(`the stream goes on past its last cut at ${total} bytes`)
-        chunk = allocate(cut.value.length)
+        chunk = Buffer.allocUnsafeSlow(cut.value.length)
       }
       const taken = piece.subarray(from, from + chunk.length - filled)
       chunk.set(taken, filled)

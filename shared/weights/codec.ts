@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { CorruptError } from '../errors.ts'
 import { type Codec, decodeBodyHeader, encodeBodyHeader } from './body.ts'
-import { discard } from './buffers.ts'
+import { discard, joined } from './buffers.ts'
 import { crcNumber } from './checksums.ts'
 import { decodeFloats, encodeFloats, type FloatPayload } from './float-payload.ts'
 import { elementOf } from './planes.ts'
@@ -14,6 +14,12 @@ const levelDefault = 1
 
 export const sha256Hex = (bytes: Uint8Array): string => hash('sha256', bytes, 'hex')
 
+const sha256OfPieces = (pieces: readonly Uint8Array[]): string => {
+  const digest = createHash('sha256')
+  for (const piece of pieces) digest.update(piece)
+  return digest.digest('hex')
+}
+
 /** The unsigned value, as GCS reports it. */
 export const crc32c = (bytes: Uint8Array): number => crcNumber('CRC32C', bytes)
 
@@ -24,24 +30,15 @@ const bodyOf = (
   header: { codec: Codec; plainLength: number; params?: Uint8Array; base?: Uint8Array },
   pieces: readonly Uint8Array[],
 ): EncodedBody => {
-  const first = encodeBodyHeader(header)
-  const body = Buffer.allocUnsafeSlow(pieces.reduce((sum, piece) => sum + piece.length, first.length))
-  body.set(first)
-  let at = first.length
-  for (const piece of pieces) {
-    body.set(piece, at)
-    at += piece.length
-  }
-  return { codec: header.codec, body }
+  return { codec: header.codec, body: joined([encodeBodyHeader(header), ...pieces]) }
 }
 
-/** The body of planes, whose own buffers are given back; the last piece is a view of the plain bytes. */
 const floatBody = (
   header: { codec: Codec; plainLength: number; base?: Uint8Array },
-  { params, pieces }: FloatPayload,
+  { params, pieces, packed }: FloatPayload,
 ): EncodedBody => {
   const encoded = bodyOf({ ...header, params }, pieces)
-  for (const piece of pieces.slice(0, -1)) discard(piece)
+  for (const plane of packed) discard(plane)
   return encoded
 }
 
@@ -49,8 +46,8 @@ const floatBody = (
 const noisy = /^(F8_|I8$|U8$|F4$|F6_)/
 
 /** Bytes as they stand, zstd where that is smaller than raw. */
-const encodeBytes = async (plain: Uint8Array, content: Content, level: number): Promise<EncodedBody> => {
-  const packed = plain.length > 0 ? await compress(plain, content, level) : plain
+const encodeBytes = (plain: Uint8Array, content: Content, level: number): EncodedBody => {
+  const packed = plain.length > 0 ? compress(plain, content, level) : plain
   const codec = packed.length < plain.length ? 'zstd' : 'raw'
   const encoded = bodyOf({ codec, plainLength: plain.length }, [codec === 'zstd' ? packed : plain])
   if (packed !== plain) discard(packed)
@@ -64,10 +61,10 @@ const repeatsBelow = 0.5
  * The stored form of plain bytes that stands alone: by the elements' `dtype`, as safetensors names it, where it is known;
  * raw where nothing is smaller. `level` is zstd's own, for bytes of no known dtype.
  */
-export const encodeBody = async (
+export const encodeBody = (
   plain: Uint8Array,
   options: { level?: number; dtype?: string | undefined } = {},
-): Promise<EncodedBody> => {
+): EncodedBody => {
   const { level = levelDefault, dtype } = options
   const plainLength = plain.length
   const element = elementOf(dtype)
@@ -75,24 +72,24 @@ export const encodeBody = async (
     const isNoise = dtype !== undefined && noisy.test(dtype) && probe(plain, 'text') > repeatsBelow
     return encodeBytes(plain, isNoise ? 'noise' : 'text', level)
   }
-  const floats = floatBody({ codec: 'exp-zstd', plainLength }, await encodeFloats(plain, element, undefined))
+  const floats = floatBody({ codec: 'exp-zstd', plainLength }, encodeFloats(plain, element, undefined))
   const isRepeating = probe(plain, 'text') < repeatsBelow
   if (!isRepeating && floats.body.length < plainLength) return floats
-  const bytes = await encodeBytes(plain, 'text', level)
+  const bytes = encodeBytes(plain, 'text', level)
   const [kept, other] = bytes.body.length <= floats.body.length ? [bytes, floats] : [floats, bytes]
   discard(other.body)
   return kept
 }
 
 /** The stored form as the difference to a base of the same dtype; undefined where the dtype has none. */
-export const encodeDelta = async (
+export const encodeDelta = (
   plain: Uint8Array,
   { dtype, base }: { dtype: string | undefined; base: Base },
-): Promise<EncodedBody | undefined> => {
+): EncodedBody | undefined => {
   const element = elementOf(dtype)
   if (!element) return undefined
   const header = { codec: 'delta' as const, plainLength: plain.length, base: Buffer.from(base.id, 'hex') }
-  return floatBody(header, await encodeFloats(plain, element, base.plain))
+  return floatBody(header, encodeFloats(plain, element, base.plain))
 }
 
 /** The base that a body names is the one given. */
@@ -104,40 +101,54 @@ const baseOf = (named: Uint8Array | undefined, base: Base | undefined): Uint8Arr
   return base.plain
 }
 
-/**
- * The plain bytes of a body (a view of it where it is raw); the caller rehashes them, and has proved those of `base`,
- * without which a delta is refused. Throws CorruptError on anything but exactly the declared bytes, before allocating where
- * they are more than `plainBytesMax`.
- */
-export const decodeBody = async (
-  body: Uint8Array,
-  options: { plainBytesMax: number; base?: Base | undefined },
-): Promise<Uint8Array> => {
+type DecodeOptions = { plainBytesMax: number; base?: Base | undefined }
+
+/** Views of the body and of what the next call writes over, but where they are `copied`: a buffer of their own. */
+type Decoded = { pieces: Uint8Array[]; copied: boolean }
+
+const decodePieces = (body: Uint8Array, options: DecodeOptions): Decoded => {
   const { codec, plainLength, params, base, payloadOffset } = decodeBodyHeader(body)
   if (plainLength > options.plainBytesMax)
     throw new CorruptError(`a body of ${plainLength} plain bytes, more than the ${options.plainBytesMax} allowed here`)
   const payload = body.subarray(payloadOffset)
   if (codec === 'exp-zstd' || codec === 'delta')
-    return decodeFloats(params, payload, plainLength, baseOf(base, options.base))
+    return { pieces: decodeFloats(params, payload, plainLength, baseOf(base, options.base)), copied: false }
   if (params.length > 0) throw new CorruptError(`a body of codec ${codec} has ${params.length} bytes of parameters`)
-  if (codec === 'zstd') return decompress(payload, plainLength)
+  if (codec === 'zstd') return { pieces: [decompress(payload, plainLength)], copied: true }
   if (payload.length !== plainLength)
     throw new CorruptError(`a raw body holds ${payload.length} bytes, its header says ${plainLength}`)
-  return payload
+  return { pieces: [payload], copied: false }
+}
+
+/**
+ * The plain bytes of a body (a view of it where it is raw); the caller rehashes them, and has proved those of `base`,
+ * without which a delta is refused. Throws CorruptError on anything but exactly the declared bytes, before allocating where
+ * they are more than `plainBytesMax`.
+ */
+export const decodeBody = (body: Uint8Array, options: DecodeOptions): Uint8Array => {
+  const { pieces } = decodePieces(body, options)
+  const [only] = pieces
+  return pieces.length === 1 && only ? only : joined(pieces)
+}
+
+/** What a body decodes to, as its SHA-256 in hex alone; throws as decodeBody does. */
+export const hashBody = (body: Uint8Array, options: DecodeOptions): string => {
+  const { pieces, copied } = decodePieces(body, options)
+  const [first, ...rest] = pieces.filter((piece) => piece.length > 0)
+  const id = rest.length === 0 ? sha256Hex(first ?? new Uint8Array(0)) : sha256OfPieces(pieces)
+  if (copied) for (const piece of pieces) discard(piece)
+  return id
 }
 
 /** A part: UTF-8 JSON in a body, addressed by the SHA-256 of the JSON. */
-export const partBody = async (json: unknown): Promise<EncodedBody & { id: string }> => {
+export const partBody = (json: unknown): EncodedBody & { id: string } => {
   const plain = Buffer.from(JSON.stringify(json))
-  return { id: sha256Hex(plain), ...(await encodeBody(plain)) }
+  return { id: sha256Hex(plain), ...encodeBody(plain) }
 }
 
 /** The JSON of the part that `id` names. Throws CorruptError where the body holds anything else. */
-export const readPartBody = async (
-  body: Uint8Array,
-  options: { id: string; plainBytesMax: number },
-): Promise<unknown> => {
-  const plain = await decodeBody(body, options)
+export const readPartBody = (body: Uint8Array, options: { id: string; plainBytesMax: number }): unknown => {
+  const plain = decodeBody(body, options)
   const found = sha256Hex(plain)
   if (found !== options.id) throw new CorruptError(`the part ${options.id} holds the bytes of ${found}`)
   try {

@@ -2,6 +2,7 @@ import type { Config } from '../config.ts'
 import type { BlobStore, Clock, ObjectSource, Random, Telemetry, WorkQueue } from '../ports.ts'
 import type { Chain, ChunkIndex, DigestLedger, ObjectLedger, ReleaseLedger, SegmentLedger } from './ledger.ts'
 import type { PlanMessage, WorkMessage } from './messages.ts'
+import type { encodeChecked } from './store.ts'
 
 /** Everything that the replication of objects touches; built once per function in shared/wiring.ts. */
 export type WeightsDeps = {
@@ -21,6 +22,8 @@ export type WeightsDeps = {
   random: Random
   /** Chunks and parts (SHA-256 in hex) whose bytes in the replica are read before they are believed. */
   distrusted?: ReadonlySet<string>
+  /** encodeChecked unless given: a benchmark measures what the check costs. */
+  encode?: typeof encodeChecked
   /** The most that one call copies; tests make it small. */
   segmentBytesMax?: number
 }

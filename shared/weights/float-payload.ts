@@ -11,7 +11,13 @@ import { compress, decompress, probe } from './zstd.ts'
  *
  * The payload is the planes as stored, one after the other, then the bytes that make no whole element.
  */
-export type FloatPayload = { params: Uint8Array; pieces: Uint8Array[] }
+export type FloatPayload = {
+  params: Uint8Array
+  /** To be used at once: planes that are not packed are views of the kernels' memory, and the last is one of the plain bytes. */
+  pieces: Uint8Array[]
+  /** Those of them that are buffers of their own. */
+  packed: Uint8Array[]
+}
 
 const methodRaw = 0
 const methodZstd = 1
@@ -20,34 +26,32 @@ const planeParamBytes = 5
 /** A probe is of little, and what saves less than a hundredth is not worth its decoding. */
 const worthwhile = 0.99
 
-/** The plane as it is stored: itself where nothing helps. A plane that was packed is given back. */
-const packPlane = async (plane: Uint8Array, isProbed: boolean): Promise<Uint8Array> => {
+/** The plane as it is stored: itself where nothing helps. */
+const packPlane = (plane: Uint8Array, isProbed: boolean): Uint8Array => {
   if (plane.length === 0 || (isProbed && probe(plane, 'noise') > worthwhile)) return plane
-  const packed = await compress(plane, 'noise')
-  const isSmaller = packed.length < plane.length
-  discard(isSmaller ? plane : packed)
-  return isSmaller ? packed : plane
+  const packed = compress(plane, 'noise')
+  if (packed.length < plane.length) return packed
+  discard(packed)
+  return plane
 }
 
 /** Takes `plain` apart, against `base` where there is one. */
-export const encodeFloats = async (
-  plain: Uint8Array,
-  element: Element,
-  base: Uint8Array | undefined,
-): Promise<FloatPayload> => {
+export const encodeFloats = (plain: Uint8Array, element: Element, base: Uint8Array | undefined): FloatPayload => {
   const count = Math.floor(plain.length / element.bytes)
   const planes = splitPlanes(plain, element, base)
   const params = Buffer.alloc(1 + planeParamBytes * planes.length)
   params.writeUInt8(element.code, 0)
   const pieces: Uint8Array[] = []
+  const packed: Uint8Array[] = []
   for (const [index, plane] of planes.entries()) {
-    const stored = await packPlane(plane, index > 0)
+    const stored = packPlane(plane, index > 0)
     params.writeUInt8(stored === plane ? methodRaw : methodZstd, 1 + planeParamBytes * index)
     params.writeUInt32LE(stored.length, 2 + planeParamBytes * index)
     pieces.push(stored)
+    if (stored !== plane) packed.push(stored)
   }
   pieces.push(plain.subarray(count * element.bytes))
-  return { params, pieces }
+  return { params, pieces, packed }
 }
 
 type Stored = { isPacked: boolean; bytes: Uint8Array }
@@ -74,13 +78,16 @@ const readStored = (params: Buffer, payload: Uint8Array, element: Element, plain
   return stored
 }
 
-/** The `plainLength` bytes again; CorruptError for anything but a payload of exactly that, before it allocates them. */
-export const decodeFloats = async (
+/**
+ * The `plainLength` bytes again, in two pieces of which the first holds until the next body of planes is taken apart or put
+ * together; CorruptError for anything but a payload of exactly that, before it allocates.
+ */
+export const decodeFloats = (
   params: Uint8Array,
   payload: Uint8Array,
   plainLength: number,
   base: Uint8Array | undefined,
-): Promise<Uint8Array> => {
+): [whole: Uint8Array, rest: Uint8Array] => {
   if (params.length === 0) throw new CorruptError('a body of planes has no parameters')
   const element = elementByCode(params[0])
   if (params.length !== 1 + planeParamBytes * element.bytes)
@@ -88,11 +95,8 @@ export const decodeFloats = async (
   const view = Buffer.from(params.buffer, params.byteOffset, params.length)
   const stored = readStored(view, payload, element, plainLength)
   const count = Math.floor(plainLength / element.bytes)
-  const planes: Uint8Array[] = []
-  for (const { isPacked, bytes } of stored) planes.push(isPacked ? await decompress(bytes, count) : bytes)
-  const plain = Buffer.allocUnsafeSlow(plainLength)
-  mergePlanes(planes, element, plain, base)
-  plain.set(payload.subarray(payload.length - (plainLength % element.bytes)), count * element.bytes)
+  const planes = stored.map(({ isPacked, bytes }) => (isPacked ? decompress(bytes, count) : bytes))
+  const whole = mergePlanes(planes, element, count, base)
   for (const [index, plane] of planes.entries()) if (stored[index]?.isPacked) discard(plane)
-  return plain
+  return [whole, payload.subarray(payload.length - (plainLength % element.bytes))]
 }

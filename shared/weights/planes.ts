@@ -1,5 +1,6 @@
 import { FormatVersionError } from '../errors.ts'
 import { planesWasm } from './kernels/planes.wasm.ts'
+import { instantiate, memoryOf, type WasmMemory } from './wasm.ts'
 
 /**
  * Elements of floating point taken apart into planes of bytes (docs/format.md, 3.3): plane k has byte k of every element, the
@@ -34,7 +35,7 @@ type Merge = (planes: number, stride: number, count: number, to: number) => void
 type Subtract = (from: number, base: number, count: number, planes: number, stride: number, ...rest: number[]) => void
 type Add = (planes: number, stride: number, base: number, count: number, to: number, ...rest: number[]) => void
 type Kernels = {
-  memory: { buffer: ArrayBuffer; grow(pages: number): number }
+  memory: WasmMemory
   split16: Split
   split32: Split
   merge16: Merge
@@ -45,21 +46,11 @@ type Kernels = {
   add32: Add
 }
 
-/** What is used of the platform's WebAssembly, for which neither Node's nor the language's own types speak. */
-type Wasm = {
-  Module: new (bytes: Uint8Array) => object
-  Instance: new (module: object) => { exports: unknown }
-}
-
 let loaded: Kernels | undefined
-const load = (): Kernels => {
-  const { Module, Instance } = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly
-  return new Instance(new Module(Buffer.from(planesWasm, 'base64'))).exports as Kernels
-}
+const load = (): Kernels => instantiate(planesWasm) as Kernels
 
 const bucketsAt = 4096
 const dataAt = 8192
-const pageBytes = 2 ** 16
 const padded = (bytes: number): number => (bytes + 63) & ~63
 
 /** Memory of the kernels that is used again: three times a chunk of ours, and what the layout adds. */
@@ -73,10 +64,8 @@ const layOut = (count: number, element: Element) => {
   const planesAt = baseAt + stride * element.bytes
   const bytes = planesAt + stride * element.bytes
   const kernels = bytes > keptBytesMax ? load() : (loaded ??= load())
-  const missing = bytes - kernels.memory.buffer.byteLength
-  if (missing > 0) kernels.memory.grow(Math.ceil(missing / pageBytes))
   const { exponentShift, exponentMask } = element
-  const memory = new Uint8Array(kernels.memory.buffer)
+  const memory = memoryOf(kernels.memory, bytes)
   return { kernels, memory, stride, plainAt, baseAt, planesAt, exponentShift, exponentMask }
 }
 
@@ -87,7 +76,10 @@ const placeBase = (memory: Uint8Array, at: number, bytes: number, base: Uint8Arr
   memory.fill(0, at + known, at + bytes)
 }
 
-/** The planes of the whole elements of `plain`, each a buffer of its own; bytes after the last whole one are in none. */
+/**
+ * The planes of the whole elements of `plain`, as views of the kernels' memory that hold until the next call of this module;
+ * bytes after the last whole element are in none.
+ */
 export const splitPlanes = (plain: Uint8Array, element: Element, base?: Uint8Array): Uint8Array[] => {
   const count = Math.floor(plain.length / element.bytes)
   const { kernels, memory, stride, plainAt, baseAt, planesAt, ...exponent } = layOut(count, element)
@@ -102,20 +94,18 @@ export const splitPlanes = (plain: Uint8Array, element: Element, base?: Uint8Arr
     split(plainAt, count, planesAt, stride)
   }
   return Array.from({ length: element.bytes }, (_, index) => {
-    const plane = Buffer.allocUnsafeSlow(count)
-    plane.set(memory.subarray(planesAt + index * stride, planesAt + index * stride + count))
-    return plane
+    const at = planesAt + index * stride
+    return memory.subarray(at, at + count)
   })
 }
 
-/** The way back: fills the whole elements of `plain`. */
+/** The way back: `count` elements, as a view of the kernels' memory that holds until the next call of this module. */
 export const mergePlanes = (
   planes: readonly Uint8Array[],
   element: Element,
-  plain: Uint8Array,
+  count: number,
   base?: Uint8Array,
-): void => {
-  const count = Math.floor(plain.length / element.bytes)
+): Uint8Array => {
   const { kernels, memory, stride, plainAt, baseAt, planesAt, ...exponent } = layOut(count, element)
   const bytes = count * element.bytes
   for (const [index, plane] of planes.entries()) memory.set(plane, planesAt + index * stride)
@@ -127,5 +117,5 @@ export const mergePlanes = (
     const merge = element.bytes === 2 ? kernels.merge16 : kernels.merge32
     merge(planesAt, stride, count, plainAt)
   }
-  plain.set(memory.subarray(plainAt, plainAt + bytes))
+  return memory.subarray(plainAt, plainAt + bytes)
 }

@@ -1,7 +1,8 @@
-import { CorruptError, LifeboatError } from '../errors.ts'
+import { CorruptError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
 import { discard } from './buffers.ts'
-import { type Base, crc32c, decodeBody, sha256Hex } from './codec.ts'
+import type { Base } from './codec.ts'
+import { decodeChunk, type DecodeChunk } from './decode-chunk.ts'
 import {
   type ChunkRef,
   chunksPartSchema,
@@ -50,41 +51,26 @@ export async function* chunksOfParts(
   }
 }
 
-const decodeChunk = async (
-  name: string,
-  body: Uint8Array,
-  ref: ChunkRef,
-  base: Base | undefined,
-): Promise<Uint8Array> => {
-  const plain = await decodeBody(body, { plainBytesMax: ref.length, base })
-  if (plain.length !== ref.length || sha256Hex(plain) !== idHex(ref.id))
-    throw new CorruptError(`chunk ${name} does not hash to its id`)
-  return plain
-}
-
 /**
  * The plain bytes of one chunk, proved by its id; where that fails, its stored checksum tells damage from a wrong body. The base of
  * a delta is read, and proved, too, unless the caller has it.
  */
-export const readChunk = async (store: BlobStore, ref: ChunkRef, given?: Base): Promise<Uint8Array> => {
+export const readChunk = async (
+  store: BlobStore,
+  ref: ChunkRef,
+  { base: given, decode = decodeChunk }: { base?: Base | undefined; decode?: DecodeChunk | undefined } = {},
+): Promise<Uint8Array> => {
   const name = bodyName(ref, 'chunk')
   const body = await store.read(name, { generation: ref.generation, bytesMax: ref.storedBytes })
   if (!body) throw new CorruptError(`chunk ${name}, generation ${ref.generation}, is missing from the replica`)
   const base = ref.base
     ? (given ?? { id: idHex(ref.base.id), plain: await readChunk(store, { ...ref.base, base: null }) })
     : undefined
-  try {
-    const plain = await decodeChunk(name, body, ref, base)
-    // Raw bytes are a view of the body.
-    if (plain.buffer !== body.buffer) discard(body)
-    if (base && base !== given) discard(base.plain)
-    return plain
-  } catch (error) {
-    if (!(error instanceof LifeboatError) || crc32c(body) === ref.crc32c) throw error
-    throw new CorruptError(`chunk ${name} is damaged: its stored bytes do not have the manifest's crc32c`, {
-      cause: error,
-    })
-  }
+  const plain = await decode(name, body, ref, base)
+  // Raw bytes are a view of the body.
+  if (plain.buffer !== body.buffer) discard(body)
+  if (base && base !== given) discard(base.plain)
+  return plain
 }
 
 /** A small object whole. Throws CorruptError above `bytesMax`. */

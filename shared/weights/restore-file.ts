@@ -4,6 +4,7 @@ import type { BlobStore } from '../ports.ts'
 import { discard } from './buffers.ts'
 import { boundsWithin, compareChecksum, createPieceDigester } from './check.ts'
 import { sha256Hex } from './codec.ts'
+import type { DecodeChunk } from './decode-chunk.ts'
 import type { Check } from './ledger.ts'
 import type { ChunkRef, ObjectManifest } from './manifest.ts'
 import type { DiskFile, RestoreDisk } from './restore-disk.ts'
@@ -18,6 +19,8 @@ export type FileDeps = {
   disk: RestoreDisk
   signal: AbortSignal
   chunksAtOnce: number
+  /** In this thread unless given. */
+  decode?: DecodeChunk | undefined
   /** Bytes now known to be right on the disk. */
   onBytes(bytes: number): void
 }
@@ -103,7 +106,7 @@ const placeChunk = async (deps: FileDeps, work: Work, ref: ChunkRef, offset: num
       const before = await work.file.read(offset, ref.length)
       if (matches(before, ref)) return { plain: before, fetched: 0 }
     }
-    const plain = await readChunkAnyhow(deps.store, ref)
+    const plain = await readChunkAnyhow(deps.store, ref, deps.decode)
     deps.signal.throwIfAborted()
     await work.file.write(offset, plain)
     return { plain, fetched: plain.length }

@@ -2,6 +2,7 @@ import { toArray } from '../bounded.ts'
 import { CorruptError, InvalidInputError, LifeboatError, NotFoundError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
 import { decodeBody, sha256Hex } from './codec.ts'
+import type { DecodeChunk } from './decode-chunk.ts'
 import { type BaseRef, type ChunkRef, type ObjectManifest, objectManifestSchema, parseRecord } from './manifest.ts'
 import { chunkName } from './names.ts'
 import { chunksOfParts, readChunk } from './read.ts'
@@ -75,7 +76,7 @@ const findElsewhere = async (store: BlobStore, ref: BaseRef): Promise<Uint8Array
     try {
       const body = await store.read(name, { bytesMax: ref.length + bodyOverheadMax })
       if (!body) continue
-      const plain = await decodeBody(body, { plainBytesMax: ref.length })
+      const plain = decodeBody(body, { plainBytesMax: ref.length })
       if (plain.length === ref.length && sha256Hex(plain) === idHex(ref.id)) return plain
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error
@@ -93,15 +94,15 @@ const checkBounds = ({ id, length, storedBytes }: BaseRef): void => {
  * The plain bytes of a chunk: read again where the first read was damaged on the way, then any body in the replica that
  * hashes to its id; its base, where it is a delta, likewise. Throws the first CorruptError where there is none.
  */
-export const readChunkAnyhow = async (store: BlobStore, ref: ChunkRef): Promise<Uint8Array> => {
+export const readChunkAnyhow = async (store: BlobStore, ref: ChunkRef, decode?: DecodeChunk): Promise<Uint8Array> => {
   let first: CorruptError | undefined
   for (let attempt = 0; attempt < readAttempts; attempt += 1)
     try {
       const base = ref.base && {
         id: idHex(ref.base.id),
-        plain: await readChunkAnyhow(store, { ...ref.base, base: null }),
+        plain: await readChunkAnyhow(store, { ...ref.base, base: null }, decode),
       }
-      return await readChunk(store, ref, base ?? undefined)
+      return await readChunk(store, ref, { base: base ?? undefined, decode })
     } catch (error) {
       if (!(error instanceof CorruptError)) throw error
       first ??= error

@@ -1,6 +1,7 @@
 import { forEachBounded } from '../bounded.ts'
 import { CorruptError, TargetDiskError, UnsafePathError } from '../errors.ts'
 import type { BlobStore } from '../ports.ts'
+import type { DecodeChunk } from './decode-chunk.ts'
 import type { Member, ObjectManifest } from './manifest.ts'
 import type { RestoreDisk } from './restore-disk.ts'
 import { type FileDeps, fetchToPartial, holdsObject, type Proof } from './restore-file.ts'
@@ -23,6 +24,8 @@ export type RestoreOptions = {
   signal?: AbortSignal
   filesAtOnce?: number
   chunksAtOnce?: number
+  /** In this thread unless given. */
+  decode?: DecodeChunk
   onBytes?: (bytes: number) => void
 }
 
@@ -172,6 +175,7 @@ export const restoreFiles = async (
     disk,
     signal: options.signal ?? new AbortController().signal,
     chunksAtOnce: options.chunksAtOnce ?? 8,
+    decode: options.decode,
     onBytes: options.onBytes ?? (() => undefined),
   }
   const folders = targets.filter(isFolder).map(({ path }) => path.slice(0, -1))

@@ -74,7 +74,7 @@ export async function* storeChunks(
       }
       const base = await readBase?.()
       try {
-        return { encoded: await encodeChecked(plain, id, { dtype, base }), first }
+        return { encoded: (deps.encode ?? encodeChecked)(plain, id, { dtype, base }), first }
       } finally {
         if (base) discard(base.plain)
       }

@@ -1,7 +1,10 @@
-import { constants, zstdCompress, zstdCompressSync, zstdDecompress, type ZstdOptions } from 'node:zlib'
+import { constants, zstdCompressSync, zstdDecompressSync, type ZstdOptions } from 'node:zlib'
 import { CorruptError } from '../errors.ts'
 
-/** zstd of whole buffers, bounded. */
+/**
+ * zstd of whole buffers, bounded. In the caller's thread: a function has one core, on which the way through zlib's own
+ * threads takes half as much again.
+ */
 
 /** Decoders must hold windows of 8 MiB at least, RFC 8878 section 3.1.1.1.2; a wider one is only believed as far as the plain length. */
 const windowLogFloor = 23
@@ -28,12 +31,8 @@ const optionsOf = (bytes: number, content: Content, level: number): ZstdOptions 
   },
 })
 
-export const compress = (plain: Uint8Array, content: Content, level = 1): Promise<Uint8Array> =>
-  new Promise((resolve, reject) => {
-    zstdCompress(plain, optionsOf(plain.length, content, level), (error, packed) =>
-      error ? reject(error) : resolve(packed),
-    )
-  })
+export const compress = (plain: Uint8Array, content: Content, level = 1): Uint8Array =>
+  zstdCompressSync(plain, optionsOf(plain.length, content, level))
 
 const samples = 8
 const sampleBytes = 4096
@@ -45,13 +44,13 @@ export const probe = (plain: Uint8Array, content: Content): number => {
   for (let at = 0; at < plain.length && taken.length < samples; at += step)
     taken.push(plain.subarray(at, at + sampleBytes))
   const sample = Buffer.concat(taken)
-  return zstdCompressSync(sample, optionsOf(sample.length, content, 1)).length / Math.max(1, sample.length)
+  return compress(sample, content).length / Math.max(1, sample.length)
 }
 
 /** With `info`, node:zlib answers the engine too, whose `bytesWritten` is the input that the frame took. */
 type Inflated = { buffer: Uint8Array; engine: { bytesWritten: number } }
 
-const inflate = (payload: Uint8Array, plainLength: number): Promise<Inflated> => {
+const inflate = (payload: Uint8Array, plainLength: number): Inflated => {
   const windowLogMax = Math.max(windowLogFloor, Math.ceil(Math.log2(plainLength + 1)))
   const options: ZstdOptions = {
     // One byte to spare: an output piece that is exactly full makes node:zlib allocate another.
@@ -60,26 +59,25 @@ const inflate = (payload: Uint8Array, plainLength: number): Promise<Inflated> =>
     info: true,
     params: { [constants.ZSTD_d_windowLogMax]: windowLogMax },
   }
-  return new Promise((resolve, reject) => {
-    zstdDecompress(payload, options, (error, result) => {
-      if (error) reject(error)
-      else resolve(result as unknown as Inflated)
-    })
-  })
+  return zstdDecompressSync(payload, options) as unknown as Inflated
 }
 
 const isMemoryShort = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ZSTD_error_memory_allocation'
 
 /** One frame of exactly `plainLength` bytes that takes all of `payload`; CorruptError for anything else. */
-export const decompress = async (payload: Uint8Array, plainLength: number): Promise<Uint8Array> => {
-  const { buffer, engine } = await inflate(payload, plainLength).catch((error: unknown) => {
+export const decompress = (payload: Uint8Array, plainLength: number): Uint8Array => {
+  let inflated: Inflated
+  try {
+    inflated = inflate(payload, plainLength)
+  } catch (error) {
     if (isMemoryShort(error)) throw error
     const why = error instanceof Error ? error.message : String(error)
     throw new CorruptError(`a zstd body of ${payload.length} bytes for ${plainLength} cannot be decoded: ${why}`, {
       cause: error,
     })
-  })
+  }
+  const { buffer, engine } = inflated
   if (engine.bytesWritten !== payload.length)
     throw new CorruptError(
       `a zstd body ends after ${engine.bytesWritten} of ${payload.length} bytes: the rest is not its`,

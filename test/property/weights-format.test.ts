@@ -29,9 +29,9 @@ const mutate = (body: Uint8Array, { kind, at, bit }: Mutation): Uint8Array => {
 }
 
 /** The bytes, or the error that a reader may answer; any other error is thrown. */
-const decodeOrError = async (body: Uint8Array, bound: number): Promise<Uint8Array | Error> => {
+const decodeOrError = (body: Uint8Array, bound: number): Uint8Array | Error => {
   try {
-    return await decodeBody(body, { plainBytesMax: bound })
+    return decodeBody(body, { plainBytesMax: bound })
   } catch (error) {
     if (error instanceof CorruptError || error instanceof FormatVersionError) return error
     throw error
@@ -44,28 +44,28 @@ const crcOf = (algorithm: checksums.CrcAlgorithm, data: Uint8Array): Uint8Array 
 }
 
 describe('bodies', () => {
-  it('decode to what was encoded', async () => {
-    await fc.assert(
-      fc.asyncProperty(plain, fc.integer({ min: 1, max: 5 }), async (data, level) => {
-        const { codec, body } = await encodeBody(data, { level })
+  it('decode to what was encoded', () => {
+    fc.assert(
+      fc.property(plain, fc.integer({ min: 1, max: 5 }), (data, level) => {
+        const { codec, body } = encodeBody(data, { level })
         expect(decodeBodyHeader(body)).toMatchObject({ codec, plainLength: data.length })
         expect(body.length).toBeLessThanOrEqual(16 + data.length)
-        expect(Buffer.from(data).equals(await decodeBody(body, { plainBytesMax }))).toBe(true)
+        expect(Buffer.from(data).equals(decodeBody(body, { plainBytesMax }))).toBe(true)
       }),
     )
   })
 
-  it('are refused, or are the same bytes, after any mutation', async () => {
+  it('are refused, or are the same bytes, after any mutation', () => {
     const mutation = fc.oneof(
       fc.record({ kind: fc.constant('flip' as const), at: fc.nat(), bit: fc.nat(7) }),
       fc.record({ kind: fc.constant('header' as const), at: fc.nat(15), bit: fc.nat(7) }),
       fc.record({ kind: fc.constant('cut' as const), at: fc.nat(), bit: fc.constant(0) }),
       fc.record({ kind: fc.constant('append' as const), at: fc.nat(255), bit: fc.constant(0) }),
     )
-    await fc.assert(
-      fc.asyncProperty(plain, mutation, async (data, change) => {
-        const { codec, body } = await encodeBody(data)
-        const decoded = await decodeOrError(mutate(body, change), plainBytesMax)
+    fc.assert(
+      fc.property(plain, mutation, (data, change) => {
+        const { codec, body } = encodeBody(data)
+        const decoded = decodeOrError(mutate(body, change), plainBytesMax)
         // Only a flip in a raw payload gives other bytes, of the same length: what the rehash is for.
         const isFlip = codec === 'raw' && change.kind === 'flip' && body.length > 16
         const isAccepted = !(decoded instanceof Error)
@@ -77,13 +77,13 @@ describe('bodies', () => {
     )
   })
 
-  it('of arbitrary bytes are refused or decode within the bound', async () => {
+  it('of arbitrary bytes are refused or decode within the bound', () => {
     const header = fc
       .tuple(fc.constantFrom<Codec>('raw', 'zstd', 'exp-zstd'), fc.nat(4000))
       .map(([codec, plainLength]) => encodeBodyHeader({ codec, plainLength }))
-    await fc.assert(
-      fc.asyncProperty(fc.oneof(fc.constant(new Uint8Array(0)), header), bytes, async (first, rest) => {
-        const decoded = await decodeOrError(Buffer.concat([first, rest]), 2000)
+    fc.assert(
+      fc.property(fc.oneof(fc.constant(new Uint8Array(0)), header), bytes, (first, rest) => {
+        const decoded = decodeOrError(Buffer.concat([first, rest]), 2000)
         expect(decoded instanceof Error || decoded.length <= 2000).toBe(true)
       }),
       { numRuns: 500 },

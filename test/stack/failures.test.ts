@@ -135,7 +135,7 @@ describe('refused, quarantined or superseded with a reason', () => {
   test('a chunk whose name holds other bytes, written by the writer itself', async () => {
     const bytes = noise(14, 150_000)
     const name = chunkName(sha256(bytes))
-    const { body } = await encodeBody(noise(15, 150_000))
+    const { body } = encodeBody(noise(15, 150_000))
     const poisoned = await it.store('lifeboat-writer').create(name, body)
     expect(poisoned).toBeDefined()
     await it.put('models', 'poisoned/key.bin', bytes)

@@ -161,7 +161,7 @@ export const addDelta = async ({ store }: World): Promise<{ base: string; delta:
     },
   ]
   const plain = toBytes({ format: 'lifeboat/chunks', formatVersion, chunks })
-  const { body } = await encodeBody(plain)
+  const { body } = encodeBody(plain)
   const id = sha256Hex(plain)
   const stat = (await store.create(partName(id), body))!
   const stored = { id: `sha256:${id}`, storedBytes: stat.size, crc32c: stat.crc32c, generation: stat.generation }

@@ -38,7 +38,7 @@ export const noise = (size: number, seed: number): Uint8Array => {
 }
 
 const put = async (store: BlobStore, name: string, plain: Uint8Array): Promise<ChunkRef> => {
-  const { codec, body } = await encodeBody(plain)
+  const { codec, body } = encodeBody(plain)
   const stat = (await store.create(name, body)) ?? (await store.stat(name))
   if (!stat) throw new Error(`${name} was not written`)
   const { size, crc32c, generation } = stat

@@ -12,6 +12,7 @@ import {
   partBody,
   readPartBody,
   sha256Hex,
+  hashBody,
 } from '../../shared/weights/codec.ts'
 import vectors from '../vectors/weights.json' with { type: 'json' }
 
@@ -58,28 +59,28 @@ describe('body headers', () => {
 describe('decodeBody', () => {
   it.each<Vector & { codec: string; plain: string }>(vectors.bodies.good)(
     'reads $name',
-    async ({ codec, plain, body, base }) => {
+    ({ codec, plain, body, base }) => {
       expect(decodeBodyHeader(bytesOf(body)).codec).toBe(codec)
-      const decoded = await decodeBody(bytesOf(body), { plainBytesMax, base: baseOf(base) })
+      const decoded = decodeBody(bytesOf(body), { plainBytesMax, base: baseOf(base) })
+      expect(hashBody(bytesOf(body), { plainBytesMax, base: baseOf(base) })).toBe(sha256Hex(decoded))
       expect(Buffer.from(decoded)).toEqual(bytesOf(plain))
     },
   )
 
-  it.each<Vector & { error: string }>(vectors.bodies.bad)('refuses $name', async ({ error, body, base }) => {
+  it.each<Vector & { error: string }>(vectors.bodies.bad)('refuses $name', ({ error, body, base }) => {
     const expected = errors[error]
     if (!expected) throw new Error(`no error ${error}`)
-    await expect(decodeBody(bytesOf(body), { plainBytesMax, base: baseOf(base) })).rejects.toThrow(expected)
+    expect(() => decodeBody(bytesOf(body), { plainBytesMax, base: baseOf(base) })).toThrow(expected)
+    expect(() => hashBody(bytesOf(body), { plainBytesMax, base: baseOf(base) })).toThrow(expected)
   })
 
-  it('says which base a delta is against', async () => {
+  it('says which base a delta is against', () => {
     const plain = Buffer.alloc(100, 1)
     const base = { id: sha256Hex(text), plain: text }
-    const { body } = (await encodeDelta(plain, { dtype: 'BF16', base }))!
+    const { body } = encodeDelta(plain, { dtype: 'BF16', base })!
     const other = { id: sha256Hex(plain), plain }
-    await expect(decodeBody(body, { plainBytesMax, base: other })).rejects.toThrow(
-      `difference to sha256:${base.id}, not`,
-    )
-    await expect(decodeBody(body, { plainBytesMax })).rejects.toThrow('must stand alone')
+    expect(() => decodeBody(body, { plainBytesMax, base: other })).toThrow(`difference to sha256:${base.id}, not`)
+    expect(() => decodeBody(body, { plainBytesMax })).toThrow('must stand alone')
   })
 
   it('would read the frame with a wide window if its window were not bounded', () => {
@@ -89,17 +90,17 @@ describe('decodeBody', () => {
 })
 
 describe('encodeBody', () => {
-  it('keeps zstd only where it is smaller', async () => {
-    const packed = await encodeBody(text)
+  it('keeps zstd only where it is smaller', () => {
+    const packed = encodeBody(text)
     expect(packed.codec).toBe('zstd')
     expect(packed.body.length).toBeLessThan(200)
     const noise = createHash('sha256').update('noise').digest()
-    expect(await encodeBody(noise)).toMatchObject({ codec: 'raw', body: { length: 16 + noise.length } })
-    expect(await encodeBody(new Uint8Array(0))).toMatchObject({ codec: 'raw', body: { length: 16 } })
+    expect(encodeBody(noise)).toMatchObject({ codec: 'raw', body: { length: 16 + noise.length } })
+    expect(encodeBody(new Uint8Array(0))).toMatchObject({ codec: 'raw', body: { length: 16 } })
   })
 
-  it('writes a standard frame that knows its length and its checksum', async () => {
-    const { body } = await encodeBody(text, { level: 3 })
+  it('writes a standard frame that knows its length and its checksum', () => {
+    const { body } = encodeBody(text, { level: 3 })
     const frame = Buffer.from(body).subarray(16)
     expect(zstdDecompressSync(frame)).toEqual(text)
     const descriptor = frame.readUInt8(4)
@@ -109,31 +110,31 @@ describe('encodeBody', () => {
     })
   })
 
-  it('gives back plain bytes of the largest chunk', async () => {
+  it('gives back plain bytes of the largest chunk', () => {
     const plain = Buffer.alloc(plainBytesMax, 'weights')
-    const { body } = await encodeBody(plain)
-    expect(plain.equals(await decodeBody(body, { plainBytesMax }))).toBe(true)
-    await expect(decodeBody(body, { plainBytesMax: plainBytesMax - 1 })).rejects.toThrow('allowed here')
+    const { body } = encodeBody(plain)
+    expect(plain.equals(decodeBody(body, { plainBytesMax }))).toBe(true)
+    expect(() => decodeBody(body, { plainBytesMax: plainBytesMax - 1 })).toThrow('allowed here')
   })
 })
 
 describe('parts', () => {
   const part = { chunks: Array.from({ length: 100 }, (_, index) => ({ id: `sha256:${index}`, length: 4_194_304 })) }
 
-  it('come back by the id of their JSON', async () => {
-    const { id, body } = await partBody(part)
+  it('come back by the id of their JSON', () => {
+    const { id, body } = partBody(part)
     expect(id).toBe(sha256Hex(Buffer.from(JSON.stringify(part))))
-    expect(await readPartBody(body, { id, plainBytesMax })).toEqual(part)
+    expect(readPartBody(body, { id, plainBytesMax })).toEqual(part)
   })
 
-  it('are refused where they are another part, not JSON or too large', async () => {
-    const { id, body } = await partBody(part)
-    const other = await partBody({ chunks: [] })
-    await expect(readPartBody(other.body, { id, plainBytesMax })).rejects.toThrow(`the part ${id} holds`)
-    await expect(readPartBody(body, { id, plainBytesMax: 100 })).rejects.toThrow(CorruptError)
-    const broken = await encodeBody(Buffer.from('{"chunks":'))
+  it('are refused where they are another part, not JSON or too large', () => {
+    const { id, body } = partBody(part)
+    const other = partBody({ chunks: [] })
+    expect(() => readPartBody(other.body, { id, plainBytesMax })).toThrow(`the part ${id} holds`)
+    expect(() => readPartBody(body, { id, plainBytesMax: 100 })).toThrow(CorruptError)
+    const broken = encodeBody(Buffer.from('{"chunks":'))
     const options = { id: sha256Hex(Buffer.from('{"chunks":')), plainBytesMax }
-    await expect(readPartBody(broken.body, options)).rejects.toThrow('not JSON')
+    expect(() => readPartBody(broken.body, options)).toThrow('not JSON')
   })
 })
 

@@ -8,8 +8,8 @@ vi.mock('../../shared/weights/codec.ts', async (importOriginal) => {
   const codec = await importOriginal<typeof import('../../shared/weights/codec.ts')>()
   return {
     ...codec,
-    encodeBody: async (plain: Uint8Array) => {
-      const encoded = await codec.encodeBody(plain)
+    encodeBody: (plain: Uint8Array) => {
+      const encoded = codec.encodeBody(plain)
       if (flips === 0) return encoded
       flips -= 1
       const body = Uint8Array.from(encoded.body)
