@@ -10,7 +10,7 @@ import { type Config, parseConfig } from '../../shared/config.ts'
 import type { SourceObject } from '../../shared/ports.ts'
 import { evaluateRelease } from '../../shared/weights/release.ts'
 import { commitObject } from '../../shared/weights/commit.ts'
-import type { Deadline, WeightsDeps } from '../../shared/weights/deps.ts'
+import type { Brake, Deadline, WeightsDeps } from '../../shared/weights/deps.ts'
 import type { ObjectRow } from '../../shared/weights/ledger.ts'
 import {
   failedSchema,
@@ -99,6 +99,7 @@ export type World = {
     deadline?: Deadline
     /** A record of the stream that fails does not come again: the sweep finds what it announced. */
     losesTriggers?: boolean
+    brake?: Brake
   }) => Promise<unknown[]>
   /** Takes a message or trigger at random and answers the call that handles it; undefined when there is none. */
   take: (pick: () => number) => (() => Promise<void>) | undefined
@@ -120,6 +121,8 @@ export type WorldOptions = {
   retentionDays?: number
   seed?: number
   now?: () => number
+  /** Of the source's listings. */
+  pageEntries?: number
 }
 
 export const eventOf = (object: SourceObject): string =>
@@ -191,7 +194,8 @@ export const createWorld = (options: WorldOptions = {}): World => {
   const clock = { now: () => at }
   const next = seeded(options.seed ?? 1)
   const ready: string[] = []
-  const source = createMemorySource({ clock })
+  const { pageEntries } = options
+  const source = createMemorySource({ clock, ...(pageEntries === undefined ? {} : { pageEntries }) })
   source.createBucket(bucketName, options.versioning ?? 'versioned')
   const store = createMemoryBlobStore({ now: clock.now })
   const ledger = createMemoryLedger({ onReady: (traceId) => void ready.push(traceId) })
@@ -225,9 +229,9 @@ export const createWorld = (options: WorldOptions = {}): World => {
     ...(options.segmentBytesMax === undefined ? {} : { segmentBytesMax: options.segmentBytesMax }),
   }
 
-  const handlers = (deadline: Deadline) => [
+  const handlers = (deadline: Deadline, brake?: Brake) => [
     { from: objectsQueue.messages, handle: async (message: string) => receiveMessage(deps, message) },
-    { from: workQueue.messages, handle: async (message: string) => work(deps, message, deadline) },
+    { from: workQueue.messages, handle: async (message: string) => work(deps, message, deadline, brake) },
     { from: ready, handle: async (order: string) => onReady(deps, order, deadline) },
   ]
   const take: World['take'] = (pick) => {
@@ -244,11 +248,12 @@ export const createWorld = (options: WorldOptions = {}): World => {
       }
     }
   }
-  const run: World['run'] = async ({ triesMax = 1, pick = () => 0, deadline = ample, losesTriggers = false } = {}) => {
+  const run: World['run'] = async (how = {}) => {
+    const { triesMax = 1, pick = () => 0, deadline = ample, losesTriggers = false, brake } = how
     const failed: unknown[] = []
     const tries = new Map<string, number>()
     for (let step = 0; step < 100_000; step += 1) {
-      const busy = handlers(deadline).filter(({ from }) => from.length > 0)
+      const busy = handlers(deadline, brake).filter(({ from }) => from.length > 0)
       const chosen = busy[Math.floor(pick() * busy.length)]
       if (!chosen) return failed
       const [message = ''] = chosen.from.splice(Math.floor(pick() * chosen.from.length), 1)

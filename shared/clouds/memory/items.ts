@@ -1,9 +1,12 @@
+import { hash } from 'node:crypto'
 import { InvalidInputError, NotFoundError } from '../../errors.ts'
 import type { ItemPage, ItemSource } from '../../features/deps.ts'
 import type { Item } from '../../features/item.ts'
+import { createSortedKeys, type SortedKeys } from './sorted-keys.ts'
 
 type Keys = { partition: string; sort?: string }
-type Table = { keys: Keys; items: Map<string, Item> }
+/** `order` has the hash of each id before it, once it was asked for. */
+type Table = { keys: Keys; items: Map<string, Item>; order?: SortedKeys }
 
 /** The port with what only a test may do. Items are kept and given by reference: nobody may change one. */
 export type MemoryItems = ItemSource & {
@@ -13,6 +16,8 @@ export type MemoryItems = ItemSource & {
   /** Answers the item that was there. */
   delete(table: string, key: Item): Item | undefined
   count(table: string): number
+  /** Items in the order of a hash of their keys, which DynamoDB keeps them in too, from behind one; each as it is when its turn comes. */
+  hashed(table: string, from?: Item): Iterable<{ hash: number; item: Item }>
 }
 
 const textOf = (item: Item, name: string): string => {
@@ -29,8 +34,20 @@ const idOf = ({ partition, sort }: Keys, item: Item): string => {
   return sort === undefined ? first : `${first.length}\0${first}${textOf(item, sort)}`
 }
 
-const keyOf = ({ partition, sort }: Keys, item: Item): Item =>
+export const keyOf = ({ partition, sort }: Keys, item: Item): Item =>
   Object.fromEntries(Object.entries(item).filter(([name]) => name === partition || name === sort))
+
+const hashDigits = 8
+const hashedId = (id: string): string => hash('sha256', id, 'hex').slice(0, hashDigits) + id
+
+function* inHashOrder(table: Table, from: Item | undefined): Generator<{ hash: number; item: Item }> {
+  const order = (table.order ??= createSortedKeys(Array.from(table.items.keys(), hashedId)))
+  let at = from === undefined ? order.from('') : order.behind(hashedId(idOf(table.keys, from)))
+  for (; at !== undefined; at = order.behind(at)) {
+    const item = table.items.get(at.slice(hashDigits))
+    if (item) yield { hash: Number.parseInt(at.slice(0, hashDigits), 16), item }
+  }
+}
 
 /** As DynamoDB does, a page goes on behind a key that is gone meanwhile; what was put since comes last, or not at all. */
 function* pagesOf({ keys, items }: Table, pageItems: number, from?: Item): Generator<ItemPage> {
@@ -60,10 +77,11 @@ export const createMemoryItems = (tables: Record<string, Keys> = {}, pageItems =
   return {
     create,
     put: (table, item) => {
-      const { keys, items } = find(table)
+      const { keys, items, order } = find(table)
       const id = idOf(keys, item)
       const before = items.get(id)
       items.set(id, item)
+      order?.add(hashedId(id))
       return before
     },
     delete: (table, key) => {
@@ -74,6 +92,7 @@ export const createMemoryItems = (tables: Record<string, Keys> = {}, pageItems =
       return before
     },
     count: (table) => find(table).items.size,
+    hashed: (table, from) => inHashOrder(find(table), from),
     keys: async (table) => find(table).keys,
     get: async (table, key) => {
       const { keys, items } = find(table)

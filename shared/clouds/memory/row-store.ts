@@ -1,9 +1,10 @@
 import { NotFoundError } from '../../errors.ts'
 import type { HistoryEntry, RowStore, StoredRow } from '../../features/row-store.ts'
+import { createSortedKeys, type SortedKeys } from './sorted-keys.ts'
 import { type OnStep, withSteps } from './steps.ts'
 
 /** `order` has the keys of `rows` in order, once they were asked for. */
-type Table = { rows: Map<string, StoredRow>; order?: string[]; history: Map<string, Map<string, HistoryEntry>> }
+type Table = { rows: Map<string, StoredRow>; order?: SortedKeys; history: Map<string, Map<string, HistoryEntry>> }
 
 /** The store with what only a test may do. */
 export type MemoryRowStore = RowStore & {
@@ -57,36 +58,22 @@ const appendHistory = ({ history }: Table, entries: readonly HistoryEntry[]): vo
   }
 }
 
-/** Where a key is, or would be. */
-const positionOf = (order: readonly string[], key: string): number => {
-  let [low, high] = [0, order.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if ((order[middle] ?? '') < key) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-const orderOf = (table: Table): string[] => (table.order ??= [...table.rows.keys()].toSorted())
+const orderOf = (table: Table): SortedKeys => (table.order ??= createSortedKeys(table.rows.keys()))
 
 const write = (table: Table, row: StoredRow): void => {
   const key = textOf(row.key)
-  const { order, rows } = table
-  if (order && !rows.has(key)) order.splice(positionOf(order, key), 0, key)
-  rows.set(key, copyRow(row))
+  table.order?.add(key)
+  table.rows.set(key, copyRow(row))
 }
 
 /** In order, a row as it is when its turn comes; keys that come or go meanwhile move nothing. */
 function* rowsBetween(table: Table, from: string, to: string | undefined): Generator<StoredRow> {
-  let key = orderOf(table)[positionOf(orderOf(table), from)]
+  let key = orderOf(table).from(from)
   while (key !== undefined) {
     if (to !== undefined && key >= to) return
     const row = table.rows.get(key)
     if (row) yield row
-    const order = orderOf(table)
-    const at = positionOf(order, key)
-    key = order[at] === key ? order[at + 1] : order[at]
+    key = orderOf(table).behind(key)
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { NotFoundError, SupersededError } from '../../errors.ts'
-import { toArray } from '../../bounded.ts'
 import { copyOf } from './copy-of.ts'
+import { createSortedKeys, type SortedKeys } from './sorted-keys.ts'
 import type {
   ChecksumAlgorithm,
   Clock,
@@ -39,7 +39,8 @@ type Version = { object: SourceObject; body: Uint8Array; parts: SourcePart[] }
 type Marker = { versionId?: string; lastModified: number }
 /** Newest first; what has no version id is the null version, of which there is one at most. */
 type Entry = { version: Version } | { marker: Marker }
-type Bucket = { versioning: Versioning; keys: Map<string, Entry[]> }
+/** `order` has the keys in UTF-8, as latin1: S3 lists in the order of bytes. */
+type Bucket = { versioning: Versioning; keys: Map<string, Entry[]>; order: SortedKeys }
 
 const readBytes = 256 * 1024
 const archiveClasses = new Set(['GLACIER', 'DEEP_ARCHIVE'])
@@ -92,6 +93,7 @@ const insert = (bucket: Bucket, key: string, entry: Entry): void => {
   const kept = bucket.keys.get(key) ?? []
   const others = bucket.versioning === 'versioned' ? kept : kept.filter((other) => versionIdOf(other) !== undefined)
   bucket.keys.set(key, [entry, ...others])
+  bucket.order.add(Buffer.from(key).toString('latin1'))
 }
 
 const versionOf = (
@@ -126,10 +128,24 @@ const contentOf = ({ object, body }: Version): Pick<SourceVersionEntry, 'etag' |
   ...(archiveClasses.has(object.storageClass ?? '') ? { isArchived: true } : {}),
 })
 
-async function* listVersions(bucket: Bucket, prefix: string): AsyncGenerator<SourceVersionEntry> {
-  for (const [key, entries] of bucket.keys) {
-    if (!key.startsWith(prefix)) continue
+function* keysUnder({ order }: Bucket, prefix: string, from: string): Generator<string> {
+  let at = order.from(Buffer.from(from).toString('latin1'))
+  while (at !== undefined) {
+    const key = Buffer.from(at, 'latin1').toString()
+    if (!key.startsWith(prefix)) return
+    yield key
+    at = order.behind(at)
+  }
+}
+
+/** Behind the cursor; where its version is gone, from the start of its key. */
+function* listVersions(bucket: Bucket, prefix: string, from?: VersionCursor): Generator<SourceVersionEntry> {
+  for (const key of keysUnder(bucket, prefix, from?.key ?? prefix)) {
+    const entries = bucket.keys.get(key) ?? []
+    const isLeft = (entry: Entry): boolean => (versionIdOf(entry) ?? 'null') === (from?.versionId ?? 'null')
+    const first = from?.key === key ? entries.findIndex(isLeft) + 1 : 0
     for (const [index, entry] of entries.entries()) {
+      if (index < first) continue
       const { versionId, lastModified } = 'version' in entry ? entry.version.object : entry.marker
       const content = 'version' in entry ? contentOf(entry.version) : {}
       yield { key, ...(versionId === undefined ? {} : { versionId }), isLatest: index === 0, lastModified, ...content }
@@ -138,20 +154,23 @@ async function* listVersions(bucket: Bucket, prefix: string): AsyncGenerator<Sou
 }
 
 /** Small, so that tests meet several. */
-const pageEntries = 3
+const smallPageEntries = 3
 
-const isAt = (cursor: VersionCursor, entry: { key: string; versionId: string | undefined }): boolean =>
-  cursor.key === entry.key && (cursor.versionId ?? 'null') === (entry.versionId ?? 'null')
-
-async function* pagesOf(bucket: Bucket, prefix: string, from?: VersionCursor): AsyncGenerator<VersionPage> {
-  const all = await toArray(listVersions(bucket, prefix))
-  let at = from === undefined ? 0 : all.findIndex(({ key, versionId }) => isAt(from, { key, versionId })) + 1
-  do {
-    const entries = all.slice(at, at + pageEntries)
-    at += pageEntries
-    const last = at < all.length ? entries.at(-1) : undefined
-    yield { entries, ...(last && { next: { key: last.key, versionId: last.versionId ?? 'null' } }) }
-  } while (at < all.length)
+async function* pagesOf(
+  bucket: Bucket,
+  prefix: string,
+  { from, entriesMax }: { from: VersionCursor | undefined; entriesMax: number },
+): AsyncGenerator<VersionPage> {
+  let entries: SourceVersionEntry[] = []
+  for (const entry of listVersions(bucket, prefix, from)) {
+    const last = entries.at(-1)
+    if (last && entries.length === entriesMax) {
+      yield { entries, next: { key: last.key, versionId: last.versionId ?? 'null' } }
+      entries = []
+    }
+    entries.push(entry)
+  }
+  yield { entries }
 }
 
 export type MemorySource = ObjectSource & {
@@ -166,10 +185,11 @@ export type MemorySource = ObjectSource & {
   damageReads(key: string, times: number): void
 }
 
-/** S3 as the source of objects, in memory; times are those of `clock` to the second, as S3 gives them. */
-export const createMemorySource = (options: { clock: Clock }): MemorySource => {
+/** S3 as the source of objects, in memory; times are those of `clock` to the second, as S3 gives them. `pageEntries` are in a page at most. */
+export const createMemorySource = (options: { clock: Clock; pageEntries?: number }): MemorySource => {
   const buckets = new Map<string, Bucket>()
   const damaged = new Map<string, number>()
+  const { pageEntries = smallPageEntries } = options
   let puts = 0
   const require = (name: string): Bucket => {
     const bucket = buckets.get(name)
@@ -193,7 +213,8 @@ export const createMemorySource = (options: { clock: Clock }): MemorySource => {
     return left > 0
   }
   return {
-    createBucket: (name, versioning) => void buckets.set(name, { versioning, keys: new Map() }),
+    createBucket: (name, versioning) =>
+      void buckets.set(name, { versioning, keys: new Map(), order: createSortedKeys() }),
     setVersioning: (name, versioning) => {
       require(name).versioning = versioning
     },
@@ -236,6 +257,8 @@ export const createMemorySource = (options: { clock: Clock }): MemorySource => {
     versions: async function* versions(name, prefix) {
       yield* listVersions(require(name), prefix)
     },
-    versionPages: (name, prefix, from) => pagesOf(require(name), prefix, from),
+    versionPages: async function* versionPages(name, prefix, from, entriesMax = Infinity) {
+      yield* pagesOf(require(name), prefix, { from, entriesMax: Math.min(entriesMax, pageEntries) })
+    },
   }
 }

@@ -1,7 +1,6 @@
-import { hash } from 'node:crypto'
 import type { TableAbout, TableScan } from '../../backfill/deps.ts'
 import { encodeItem, type Item } from '../../features/item.ts'
-import type { MemoryItems } from './items.ts'
+import { keyOf, type MemoryItems } from './items.ts'
 
 const readUnitBytes = 4096
 
@@ -9,20 +8,23 @@ const readUnitBytes = 4096
 export const createMemoryTableScan = (items: MemoryItems, about: Omit<TableAbout, 'items' | 'bytes'>): TableScan => ({
   about: async (table) => ({ items: items.count(table), bytes: 0, ...about }),
   page: async (table, { segment, segments, from, itemsMax }) => {
-    const { partition, sort } = await items.keys(table)
-    const keyOf = (item: Item): Item =>
-      Object.fromEntries(Object.entries(item).filter(([name]) => name === partition || name === sort))
-    const idOf = (item: Item): string => hash('sha256', encodeItem(keyOf(item)), 'hex')
-    const all: { id: string; item: Item }[] = []
-    for await (const item of items.scan(table)) {
-      const id = idOf(item)
-      if (Number.parseInt(id.slice(0, 8), 16) % segments === segment) all.push({ id, item })
+    const keys = await items.keys(table)
+    const page: Item[] = []
+    let last: Item | undefined
+    for (const { hash, item } of items.hashed(table, from)) {
+      if (hash % segments !== segment) continue
+      if (page.length === itemsMax) {
+        last = page.at(-1)
+        break
+      }
+      page.push(item)
     }
-    const behind = from === undefined ? '' : idOf(from)
-    const left = all.filter(({ id }) => id > behind).toSorted((a, b) => (a.id < b.id ? -1 : 1))
-    const page = left.slice(0, itemsMax).map(({ item }) => item)
     const bytes = page.reduce((sum, item) => sum + encodeItem(item).length, 0)
-    const last = left.length > itemsMax ? page.at(-1) : undefined
-    return { items: page, bytes, readUnits: Math.ceil(bytes / readUnitBytes), ...(last ? { next: keyOf(last) } : {}) }
+    return {
+      items: page,
+      bytes,
+      readUnits: Math.ceil(bytes / readUnitBytes),
+      ...(last ? { next: keyOf(keys, last) } : {}),
+    }
   },
 })
