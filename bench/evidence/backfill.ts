@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fullRun } from '../../test/backfill/full/run.ts'
 import { backfillRun, judgeBackfillRun } from '../../test/stack/backfill-run.ts'
 import type { Run, Topic } from './topic.ts'
 
@@ -41,11 +42,17 @@ const backfillOf = ({ lag, ...options }: { objects: number; rows: number; second
   },
 })
 
+const inMemory = (objects: number, rows: number): Run => ({
+  name: `in memory: ${objects} objects and ${rows} rows`,
+  run: (say) => fullRun({ objects, rows, seed: 42, say }),
+})
+
 export const backfill: Topic = {
   name: 'backfill',
   about: 'objects and rows from before are brought in while production runs, killed twice, paused and resumed',
   seedsDefault: undefined,
   runs: () => [
+    inMemory(100_000, 1_000_000),
     backfillOf({ objects: 300, rows: 15_000, seconds: 300, lag: true }),
     backfillOf({ objects: 5000, rows: 100_000, seconds: 600, lag: false }),
   ],

@@ -8,7 +8,7 @@ import { type BackfillAnswer, type BackfillRequest, control } from '../../shared
 import type { BackfillDeps, BackfillMessage, TableAbout } from '../../shared/backfill/deps.ts'
 import { parseWork } from '../../shared/backfill/message.ts'
 import { readParts, requireRun } from '../../shared/backfill/records.ts'
-import type { Run, Spec } from '../../shared/backfill/run.ts'
+import type { Run, Spec, TableSpec } from '../../shared/backfill/run.ts'
 import { type Worked, workOn } from '../../shared/backfill/work.ts'
 import { type Config, parseConfig } from '../../shared/config.ts'
 import type { Item } from '../../shared/features/item.ts'
@@ -58,6 +58,8 @@ export type BackfillWorld = {
   step(isLast?: boolean): Promise<Worked | undefined>
   /** The copies and commits that are on their way. Units of stopped backfills are dropped. */
   drain(): Promise<void>
+  /** What events and commits threw meanwhile. */
+  failed: unknown[]
   /** Everything that is in any queue, until nothing is. */
   settle(): Promise<void>
   counts(run: string): Promise<Record<string, number>>
@@ -78,6 +80,7 @@ export const createBackfillWorld = async (
   const queue = createMemoryQueue<BackfillMessage>()
   const state = createMemoryProofState()
   await state.write('reconcile', { since: world.now() }, undefined)
+  const failed: unknown[] = []
   let waitedMs = 0
   const config = configOf(options.canary === true)
   const weights = { ...world.deps, config }
@@ -106,7 +109,7 @@ export const createBackfillWorld = async (
       if (text === undefined) break
       await work(weights, text, ample, brake)
     }
-    await world.run()
+    failed.push(...(await world.run({ brake })))
   }
   if (options.proven !== false) await markStart({ rows }, table, 1, Math.floor((world.now() - hourMs) / 1000))
   const it: BackfillWorld = {
@@ -128,6 +131,7 @@ export const createBackfillWorld = async (
       return text === undefined ? undefined : workOn(deps, parseWork(text), ample, isLast)
     },
     drain,
+    failed,
     settle: async () => {
       while (queue.messages.length > 0) {
         await it.step()
@@ -151,7 +155,7 @@ export const createBackfillWorld = async (
 }
 
 export const objectsSpec: Spec = { kind: 'objects', bucket: bucketName, prefix: 'old/', versions: 'all' }
-export const tableSpec: Spec = { kind: 'table', table, exports: [], segments: 2 }
+export const tableSpec: TableSpec = { kind: 'table', table, exports: [], segments: 2 }
 
 /** What is older than Lifeboat. */
 export const putOld = ({ world }: BackfillWorld, count: number): void => {
