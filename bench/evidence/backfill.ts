@@ -53,7 +53,7 @@ export const backfill: Topic = {
   seedsDefault: undefined,
   runs: () => [
     inMemory(100_000, 1_000_000),
-    backfillOf({ objects: 300, rows: 15_000, seconds: 300, lag: true }),
-    backfillOf({ objects: 5000, rows: 100_000, seconds: 600, lag: false }),
+    backfillOf({ objects: 200, rows: 10_000, seconds: 200, lag: true }),
+    backfillOf({ objects: 2000, rows: 50_000, seconds: 300, lag: false }),
   ],
 }

@@ -148,7 +148,7 @@ describe('a backfill from an export', () => {
   it('goes on where a data file was cut off while it was read', async () => {
     for (const item of items(30)) world.put(item)
     const url = await writeFullExport(target('1', { files: 1 }), items(30), now - minuteMs)
-    const run = await world.start({ ...specOf(url), segments: 1 } as typeof tableSpec)
+    const run = await world.start({ ...specOf(url), segments: 1 })
     const { source } = world.deps.weights
     let reads = 0
     world.deps.weights.source = {
@@ -170,7 +170,7 @@ describe('a backfill from an export', () => {
 
   it('fails where a data file is no gzip, and says which', async () => {
     const url = await writeFullExport(target('1', { files: 1 }), items(3), now - minuteMs)
-    const run = await world.start({ ...specOf(url), segments: 1 } as typeof tableSpec)
+    const run = await world.start({ ...specOf(url), segments: 1 })
     const { source } = world.deps.weights
     let reads = 0
     world.deps.weights.source = {
@@ -236,7 +236,7 @@ describe('a backfill from an export', () => {
 
   it('becomes too old while it is paused', async () => {
     const url = await writeFullExport(target('1', { files: 1 }), items(30), now - minuteMs)
-    const run = await world.start({ ...specOf(url), segments: 1 } as typeof tableSpec, { items: 10 })
+    const run = await world.start({ ...specOf(url), segments: 1 }, { items: 10 })
     const { wait } = world.deps
     world.deps.wait = async () => void (await world.ask({ action: 'pause', run }))
     await world.step()

@@ -103,7 +103,7 @@ describe('a backfill of a table', () => {
     world.rows.history.append = async () => {
       throw new Error('killed')
     }
-    const run = await world.start({ ...tableSpec, segments: 1 } as typeof tableSpec)
+    const run = await world.start({ ...tableSpec, segments: 1 })
     const message = world.messages[0]!
     await expect(world.step()).rejects.toThrow('killed')
     world.rows.history.append = (...args) => before.append(...args)
@@ -121,7 +121,7 @@ describe('a backfill of a table', () => {
   it('stays within its limits by waiting', async () => {
     fill(1000)
     const startedAt = world.world.now()
-    await world.start({ ...tableSpec, segments: 1 } as typeof tableSpec, { items: 100 })
+    await world.start({ ...tableSpec, segments: 1 }, { items: 100 })
     await world.settle()
     expect((world.world.now() - startedAt) / 1000).toBeGreaterThan(8)
     expect((world.world.now() - startedAt) / 1000).toBeLessThan(12)
@@ -130,7 +130,7 @@ describe('a backfill of a table', () => {
   it('stays within the read units of a second', async () => {
     for (let index = 0; index < 100; index += 1) world.put({ ...itemOf(index), b: { S: 'x'.repeat(4096) } })
     const startedAt = world.world.now()
-    const run = await world.start({ ...tableSpec, segments: 2 } as typeof tableSpec, { readUnits: 20 })
+    const run = await world.start({ ...tableSpec, segments: 2 }, { readUnits: 20 })
     await world.settle()
     const units = (await world.counts(run))['readUnits']!
     // Both parts have half of the limit, and here run one after the other.
@@ -139,7 +139,7 @@ describe('a backfill of a table', () => {
 
   it('paused between pages goes on where it was', async () => {
     fill(300)
-    const run = await world.start({ ...tableSpec, segments: 1 } as typeof tableSpec, { items: 100 })
+    const run = await world.start({ ...tableSpec, segments: 1 }, { items: 100 })
     const { wait } = world.deps
     world.deps.wait = async (ms) => {
       await wait(ms)
@@ -160,7 +160,7 @@ describe('a backfill of a table', () => {
 
 describe('a backfill of a table is refused', () => {
   it('where it is not configured', async () => {
-    await expect(world.start({ ...tableSpec, table: 'others' } as typeof tableSpec)).rejects.toThrow(NotConfiguredError)
+    await expect(world.start({ ...tableSpec, table: 'others' })).rejects.toThrow(NotConfiguredError)
   })
 
   it('without a stream', async () => {
@@ -189,7 +189,7 @@ describe('a backfill of a table is refused', () => {
 
   it('in the middle, where the stream is disabled: what was done stays, and the report says why', async () => {
     fill(500)
-    const run = await world.start({ ...tableSpec, segments: 1 } as typeof tableSpec, { items: 100 })
+    const run = await world.start({ ...tableSpec, segments: 1 }, { items: 100 })
     const { wait } = world.deps
     world.deps.wait = async (ms) => {
       delete world.about.streamArn

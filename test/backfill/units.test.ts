@@ -75,8 +75,8 @@ describe('runs', () => {
   })
 
   it('of a table overlap whatever they read it from', () => {
-    expect(overlaps(tableSpec, { ...tableSpec, exports: ['s3://b/k'] } as Spec)).toBe(true)
-    expect(overlaps(tableSpec, { ...tableSpec, table: 'others' } as Spec)).toBe(false)
+    expect(overlaps(tableSpec, { ...tableSpec, exports: ['s3://b/k'] })).toBe(true)
+    expect(overlaps(tableSpec, { ...tableSpec, table: 'others' })).toBe(false)
     expect(overlaps(tableSpec, objectsSpec)).toBe(false)
   })
 
