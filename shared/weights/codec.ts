@@ -14,12 +14,6 @@ const levelDefault = 1
 
 export const sha256Hex = (bytes: Uint8Array): string => hash('sha256', bytes, 'hex')
 
-const sha256OfPieces = (pieces: readonly Uint8Array[]): string => {
-  const digest = createHash('sha256')
-  for (const piece of pieces) digest.update(piece)
-  return digest.digest('hex')
-}
-
 /** The unsigned value, as GCS reports it. */
 export const crc32c = (bytes: Uint8Array): number => crcNumber('CRC32C', bytes)
 
@@ -134,10 +128,10 @@ export const decodeBody = (body: Uint8Array, options: DecodeOptions): Uint8Array
 /** What a body decodes to, as its SHA-256 in hex alone; throws as decodeBody does. */
 export const hashBody = (body: Uint8Array, options: DecodeOptions): string => {
   const { pieces, copied } = decodePieces(body, options)
-  const [first, ...rest] = pieces.filter((piece) => piece.length > 0)
-  const id = rest.length === 0 ? sha256Hex(first ?? new Uint8Array(0)) : sha256OfPieces(pieces)
+  const digest = createHash('sha256')
+  for (const piece of pieces) digest.update(piece)
   if (copied) for (const piece of pieces) discard(piece)
-  return id
+  return digest.digest('hex')
 }
 
 /** A part: UTF-8 JSON in a body, addressed by the SHA-256 of the JSON. */

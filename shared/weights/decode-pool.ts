@@ -16,7 +16,7 @@ type Thread = {
 
 const errors = { CorruptError, FormatVersionError, Error }
 
-const startThread = (): Thread => {
+const startThread = (onExit: () => void): Thread => {
   const worker = new Worker(new URL('decode-worker.ts', import.meta.url))
   const waiting = new Map<number, PromiseWithResolvers<Uint8Array>>()
   let calls = 0
@@ -31,7 +31,10 @@ const startThread = (): Thread => {
     waiting.clear()
   }
   worker.on('error', fail)
-  worker.on('exit', (code) => fail(new Error(`a thread that decodes ended with ${code}`)))
+  worker.on('exit', (code) => {
+    onExit()
+    fail(new Error(`a thread that decodes ended with ${code}`))
+  })
   return {
     pending: () => waiting.size,
     run: (request) => {
@@ -51,12 +54,12 @@ export type DecodePool = { decode: DecodeChunk; close(): Promise<void> }
 
 /** Decodes in as many threads as there are cores, the first of which starts when there is something for it. */
 export const createDecodePool = (threads = availableParallelism()): DecodePool => {
-  const started: Thread[] = []
+  const started = new Set<Thread>()
   const leastBusy = (): Thread => {
-    const least = started.toSorted((a, b) => a.pending() - b.pending())[0]
-    if (least && (least.pending() === 0 || started.length >= threads)) return least
-    const thread = startThread()
-    started.push(thread)
+    const least = [...started].sort((a, b) => a.pending() - b.pending())[0]
+    if (least && (least.pending() === 0 || started.size >= threads)) return least
+    const thread = startThread(() => started.delete(thread))
+    started.add(thread)
     return thread
   }
   return {
@@ -65,7 +68,7 @@ export const createDecodePool = (threads = availableParallelism()): DecodePool =
         ? decodeChunk(name, body, proof, base)
         : leastBusy().run({ name, body, proof: { id: proof.id, length: proof.length, crc32c: proof.crc32c }, base }),
     close: async () => {
-      await Promise.all(started.map((thread) => thread.close()))
+      await Promise.all(Array.from(started, (thread) => thread.close()))
     },
   }
 }

@@ -9,7 +9,7 @@ import { parseWork, receivesMax } from '../../shared/backfill/message.ts'
 import { defaultPrices, pricesOf } from '../../shared/backfill/prices.ts'
 import { dollarsOf, quantitiesOf } from '../../shared/backfill/quantities.ts'
 import { addRun, changeRun } from '../../shared/backfill/records.ts'
-import { newPart, overlaps, refuse, type Run, type Spec } from '../../shared/backfill/run.ts'
+import { newPart, overlaps, refuse, type Run } from '../../shared/backfill/run.ts'
 import { createRoutedQueue } from '../../shared/weights/routed-queue.ts'
 import { objectsSpec, tableSpec } from '../support/backfill-world.ts'
 
