@@ -63,8 +63,6 @@ describe('a pool of threads', () => {
   it('ends what waits for a thread that is stopped', async () => {
     const { body, proof } = encoded(11)
     const waiting = pool.decode('chunk', body, proof, undefined)
-    const ended = expect(waiting).rejects.toThrow('ended with')
-    await pool.close()
-    await ended
+    await Promise.all([expect(waiting).rejects.toThrow('ended with'), pool.close()])
   })
 })
