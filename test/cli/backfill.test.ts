@@ -1,49 +1,34 @@
-import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { json } from 'node:stream/consumers'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BackfillRequest } from '../../shared/backfill/control.ts'
 import { planObject } from '../../shared/weights/plan.ts'
 import { type BackfillWorld, createBackfillWorld } from '../support/backfill-world.ts'
 import { runCli } from '../support/cli.ts'
+import { functionError, startInvoke } from '../support/lambda-invoke.ts'
 import { bucketName, noise } from '../support/weights-world.ts'
 
 /** Against a server that answers as Lambda's Invoke does, with the domain over memory behind it. */
 
 let dir: string
-let server: Server
+let lambda: Awaited<ReturnType<typeof startInvoke>>
 let world: BackfillWorld
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'lifeboat-backfill-'))
   world = await createBackfillWorld()
   await writeFile(join(dir, 'lifeboat.yml'), JSON.stringify(world.deps.weights.config))
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const asked = (await json(request)) as BackfillRequest
-    response.setHeader('content-type', 'application/json')
+  lambda = await startInvoke(async (payload) => {
     try {
-      response.end(JSON.stringify(await world.ask(asked)))
+      return { body: await world.ask(payload as BackfillRequest) }
     } catch (error) {
       const { name, message } = error as Error
-      response.setHeader('x-amz-function-error', 'Unhandled')
-      response.end(JSON.stringify({ errorType: name, errorMessage: message, trace: [] }))
+      return functionError(name, message)
     }
-  }
-  server = createServer((request, response) => void answer(request, response))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-  vi.stubEnv('AWS_ACCESS_KEY_ID', 'test')
-  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'test')
-  vi.stubEnv('AWS_MAX_ATTEMPTS', '1')
+  })
 })
 afterEach(async () => {
-  vi.unstubAllEnvs()
-  server.closeAllConnections()
-  server.close()
+  lambda.stop()
   await rm(dir, { recursive: true, force: true })
 })
 

@@ -1,54 +1,38 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { json, text } from 'node:stream/consumers'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { rowsConfig } from '../support/cli-rows.ts'
 import { runCli } from '../support/cli.ts'
+import { functionError, type InvokeAnswer, startInvoke } from '../support/lambda-invoke.ts'
 
-/** Against a server that answers as Lambda's Invoke does. https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
-
-type Answer = { status?: number; headers?: Record<string, string>; body: unknown }
 type Call = { path: string; payload: unknown }
 
 let dir: string
-let server: Server
-let answers: Answer[]
+let lambda: Awaited<ReturnType<typeof startInvoke>>
+let answers: InvokeAnswer[]
 let calls: Call[]
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'lifeboat-redrive-'))
   await writeFile(join(dir, 'lifeboat.yml'), JSON.stringify(rowsConfig))
   answers = []
   calls = []
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    calls.push({ path: `${request.method} ${request.url}`, payload: await json(request) })
-    const { status = 200, headers = {}, body } = answers.shift() ?? { status: 400, body: { Message: 'not expected' } }
-    response.writeHead(status, { 'content-type': 'application/json', ...headers })
-    response.end(JSON.stringify(body))
-  }
-  server = createServer((request, response) => void answer(request, response))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', urlOf(server))
-  vi.stubEnv('AWS_ACCESS_KEY_ID', 'test')
-  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'test')
-  vi.stubEnv('AWS_MAX_ATTEMPTS', '1')
+  lambda = await startInvoke((payload, path) => {
+    calls.push({ path, payload })
+    return answers.shift() ?? { status: 400, body: { Message: 'not expected' } }
+  })
 })
 afterEach(async () => {
-  vi.unstubAllEnvs()
-  server.closeAllConnections()
-  server.close()
+  lambda.stop()
   await rm(dir, { recursive: true, force: true })
 })
 
-const urlOf = (of: Server): string => `http://127.0.0.1:${(of.address() as AddressInfo).port}`
 const cli = (...args: string[]) => runCli(['redrive', ...args], { cwd: dir })
-const counts = (redriven: number, failed: string[] = [], isComplete = true): Answer => ({
+const counts = (redriven: number, failed: string[] = [], isComplete = true): InvokeAnswer => ({
   body: {
     redriven,
     failures: failed.length,
@@ -57,11 +41,6 @@ const counts = (redriven: number, failed: string[] = [], isComplete = true): Ans
   },
 })
 const invoke = 'POST /2015-03-31/functions/lifeboat-dev-redrive/invocations'
-const failure = (errorType: string, errorMessage: string): Answer => ({
-  headers: { 'x-amz-function-error': 'Unhandled' },
-  body: { errorType, errorMessage, trace: [] },
-})
-
 describe('lifeboat redrive', () => {
   test('calls again until all is done, and counts over the calls', async () => {
     answers = [counts(500, ['a'], false), counts(20, ['a'], false), counts(1)]
@@ -128,7 +107,7 @@ describe('lifeboat redrive', () => {
     ['Sandbox.Timedout', 'RequestId: 1 Error: Task timed out after 900.00 seconds', 3],
     ['TypeError', 'x is not a function', 70],
   ])('a function that failed with %s says so', async (errorType, errorMessage, exitCode) => {
-    answers = [failure(errorType, errorMessage)]
+    answers = [functionError(errorType, errorMessage)]
     const { code, stderr, stdout } = await cli('--quiet', '--json')
     expect(code).toBe(exitCode)
     expect(stderr).toContain(`lifeboat: lifeboat-dev-redrive failed: ${errorType}: ${errorMessage}`)
@@ -168,7 +147,7 @@ describe('lifeboat redrive', () => {
         env: {
           PATH: process.env['PATH'],
           HOME: dir,
-          AWS_ENDPOINT_URL_LAMBDA: urlOf(server),
+          AWS_ENDPOINT_URL_LAMBDA: lambda.url,
           AWS_EC2_METADATA_DISABLED: 'true',
         },
         stdio: ['ignore', 'pipe', 'pipe'],
