@@ -10,6 +10,7 @@ import { describeMachine } from '../machine.ts'
 import { findProgram } from '../peers.ts'
 import { renderSection, type Section, writeSections } from '../report.ts'
 import { benchRestore } from '../restore.ts'
+import { benchStage } from '../stage.ts'
 import { trainedPairs } from './checkpoints.ts'
 import { compete, type Contestant, contestants } from './contestants.ts'
 import { benchEncode } from './encode.ts'
@@ -90,7 +91,7 @@ const main = async ({ quick = false, write = false, only, bytes = false }: Optio
   for (const section of sections) process.stdout.write(renderSection(section))
   if (!bytes && only === undefined) {
     const size = quick ? { mib: quickMib } : {}
-    for (const bench of [benchEncode, benchCopy, benchRestore]) {
+    for (const bench of [benchEncode, benchStage, benchCopy, benchRestore]) {
       const found = await bench({ quick, ...size })
       for (const section of found) process.stdout.write(renderSection(section))
       sections.push(...found)
