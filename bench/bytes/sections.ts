@@ -113,6 +113,18 @@ const targets: readonly Target[] = [
   { pair: 'all-10', version: 1, what: 'every tensor changed by 10%', percentMax: 49 },
 ]
 
+/** What a larger vocabulary cannot do without: its new rows, at the ratio of a first upload. */
+const grownNotes = (outcomes: readonly Outcome[]): string[] => {
+  const grown = outcomes.find(({ pair: { id } }) => id === 'grown')
+  if (!grown) return []
+  const { lifeboat, sizes } = grown
+  const rows = percent(sizes[1] - sizes[0], sizes[1])
+  const packed = (rows * lifeboat.bodyBytes[0]) / sizes[0]
+  return [
+    `The new rows of the vocabulary are ${share(rows)}% of this file, and ${share(packed)}% at the ratio of a first upload: less can be kept of a larger model alone.`,
+  ]
+}
+
 const targetSection = (outcomes: readonly Outcome[], notes: string[]): Section => {
   const rows: string[][] = []
   const missed: string[] = []
@@ -133,6 +145,7 @@ const targetSection = (outcomes: readonly Outcome[], notes: string[]): Section =
     notes: [
       judged(`All targets on bytes${missed.length > 0 ? ` (not: ${missed.join('; ')})` : ''}`, missed.length === 0),
       'Chunk bytes are those of chunks and deltas; the other targets are held against everything kept, with records.',
+      ...grownNotes(outcomes),
       ...notes,
     ],
   }
