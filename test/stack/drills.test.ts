@@ -136,7 +136,7 @@ const reportSince = async (kind: ReportKind, since: number, finding?: string): P
       ({ outcome, startedAt, findings }) =>
         outcome === 'failed' &&
         Date.parse(startedAt) >= since &&
-        (finding === undefined || findings.some(({ kind: found }) => found === finding)),
+        (finding === undefined || findings.some((one) => one.kind === finding)),
     )
     return newest?.report
   }, `a report of ${kind} with findings`)
