@@ -21,7 +21,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const tools = ['npm', 'npx', 'aws', 'gcloud'].map((name) => findTool(name))
 const startTimeoutMs = 120_000
 
-const withoutAges = (text: string): string => text.replaceAll(/ +(\d\S* )+ago/g, '')
+/** Nor is what their width makes of the columns compared. */
+const withoutAges = (text: string): string => text.replaceAll(/ +(\d\S* )+ago/g, '').replaceAll(/ +/g, ' ')
 
 const alive = (pid: number): boolean => {
   try {
