@@ -1,16 +1,5 @@
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { runHistory } from './weights-history.ts'
-
-// Compression runs in threads, whose order no seed decides: here every body is stored as it is.
-vi.mock('../../shared/weights/codec.ts', async (importOriginal) => {
-  const codec = await importOriginal<typeof import('../../shared/weights/codec.ts')>()
-  const { encodeBodyHeader } = await import('../../shared/weights/body.ts')
-  const encodeBody = async (plain: Uint8Array) => ({
-    codec: 'raw' as const,
-    body: Buffer.concat([encodeBodyHeader({ codec: 'raw', plainLength: plain.length }), plain]),
-  })
-  return { ...codec, encodeBody }
-})
 
 const only = process.env['SEED']
 const histories = Number(process.env['HISTORIES'] ?? 2000)
